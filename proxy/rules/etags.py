@@ -35,7 +35,7 @@ class Star(enum.Enum):
 STAR: Final = Star.STAR
 
 
-class MalformedTags(ValueError):  # noqa: N818  it names a state, as the kinds in proxy.errors do
+class MalformedTags(ValueError):
     """The text is not `*` or a list of entity tags.
 
     Args:
