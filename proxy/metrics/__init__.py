@@ -1,0 +1,225 @@
+"""What is counted, and how it is told to Prometheus.
+
+Labels come from the configuration (`route`) and from closed sets (all others), never from a request: a method
+or a status outside its set is "other". `docs/metrics.md` lists every metric; a test holds it to that.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from proxy.metrics.series import Build, Count, Described, Durations, Series, Watch
+
+OTHER: Final = "other"
+NONE: Final = "none"
+
+# RFC 9110 section 9, PATCH (RFC 5789), WebDAV (RFC 4918) and its kin.
+METHODS: Final = frozenset(
+    {
+        *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
+        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
+    }
+)
+
+REQUEST_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+STORE_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+WAIT_BOUNDS: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+# What exists from the start, so that rate() sees the first 412 as a rise. Rarer series come as they happen.
+GUARDED: Final = ("PUT", "PATCH", "DELETE")
+REFUSALS: Final = (("412", "if-match", "mismatch"), ("428", NONE, "required"))
+OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
+FAULTS: Final = ("unreachable", "timeout", "broken")
+
+
+class Watched(enum.StrEnum):
+    """Values that are read when somebody scrapes, so that keeping them costs a request nothing."""
+
+    REQUESTS_IN_FLIGHT = "requests_in_flight"
+    CLIENT_CONNECTIONS = "client_connections"
+    UPSTREAM_CONNECTIONS = "upstream_connections"
+    CLAIMS_HELD = "claims_held"
+    STORE_READY = "store_ready"
+    ACCESS_LINES_LOST = "access_lines_lost_total"
+
+
+WATCHED_TEXTS: Final = {
+    Watched.REQUESTS_IN_FLIGHT: "Requests under way.",
+    Watched.CLIENT_CONNECTIONS: "Open connections of clients.",
+    Watched.UPSTREAM_CONNECTIONS: "Open connections to the backend, idle ones included.",
+    Watched.CLAIMS_HELD: "Claims that this process holds.",
+    Watched.STORE_READY: "1 while guarded writes can be served, else 0; asked at each scrape.",
+    Watched.ACCESS_LINES_LOST: "Lines of the access log dropped because their reader was too slow.",
+}
+
+
+class Metrics(Collector):
+    """All that is counted: the methods are called where things happen, `registry` is what is scraped.
+
+    It is the `Meter` of `proxy.store` and of `proxy.upstream`. Call it on the event loop only.
+
+    Args:
+        routes: the `match` of every configured route, the default included; their series exist from the
+            start, so that the rate of something that happens for the first time is right.
+        version: of this project.
+    """
+
+    def __init__(self, routes: Iterable[str] = ("default",), *, version: str = "unknown") -> None:
+        self._count_requests()
+        self._count_store()
+        self._count_upstream()
+        self._watches = {value: Watch(value.value, text) for value, text in WATCHED_TEXTS.items()}
+        self._build = Build("build_info", "Always 1; the labels say what runs on which Python.", version)
+        for route in routes:
+            self.expect(route)
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def _count_requests(self) -> None:
+        self._requests = Count("requests_total", "Requests answered.", "route", "method", "status")
+        self._seconds = Durations(
+            "request_seconds", "From a request's head to the end of its response.", REQUEST_BOUNDS, "route"
+        )
+        self._outcomes = Count(
+            "outcomes_total",
+            "What became of requests on guarded routes, by which condition and why.",
+            *("route", "method", "outcome", "condition", "reason"),
+        )
+        self._ignored = Count(
+            "ignored_conditions_total",
+            "Conditions ignored as RFC 9110 section 13 says.",
+            "route",
+            "condition",
+        )
+
+    def _count_store(self) -> None:
+        self._probes = Count("probes_total", "Requests to the backend to learn a version.", "route", "reason")
+        self._behind = Count(
+            "changes_behind_total", "Changes that no write through the proxy explains.", "route"
+        )
+        self._unrecorded = Count(
+            "unrecorded_reads_total", "Reads passed unrecorded: the store was out of reach.", "route"
+        )
+        self._recorded = Count("versions_recorded_total", "Versions put into the store.", "source")
+        self._observations = Count("observations_total", "What became of versions seen in reads.", "result")
+        self._waits = Durations("claim_wait_seconds", "Time that writes waited for a claim.", WAIT_BOUNDS)
+        self._leases = Count("leases_lost_total", "Claims lost before their write had ended.")
+        self._leases.exist()
+        self._store_seconds = Durations(
+            "store_seconds", "Time of a call of the store.", STORE_BOUNDS, "operation"
+        )
+        self._store_errors = Count("store_errors_total", "Calls of the store that failed.", "operation")
+        for operation in OPERATIONS:
+            self._store_seconds.exist(operation)
+            self._store_errors.exist(operation)
+
+    def _count_upstream(self) -> None:
+        self._upstream_seconds = Durations(
+            "upstream_seconds",
+            "From sending a request to the head of the backend's response.",
+            REQUEST_BOUNDS,
+        )
+        self._upstream_errors = Count(
+            "upstream_errors_total", "Calls of the backend that gave no usable answer.", "outcome"
+        )
+        for fault in FAULTS:
+            self._upstream_errors.exist(fault)
+
+    def expect(self, route: str) -> None:
+        """Shows a configured route's series from now on."""
+        self._seconds.exist(route)
+        self._behind.exist(route)
+        self._unrecorded.exist(route)
+        for method in GUARDED:
+            for refusal in REFUSALS:
+                self._outcomes.exist(route, method, *refusal)
+
+    # What happened. Each costs a request a few dict look-ups, which is why `values[key] += 1` is inline.
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered: `status` as sent to the client, seconds from its head to its end."""
+        method = method if method in METHODS else OTHER
+        self._requests.values[route, method, status if 100 <= status <= 599 else OTHER] += 1
+        self._seconds.cells[route].add(seconds)
+
+    def outcome(self, route: str, method: str, outcome: str, condition: str, reason: str) -> None:
+        """The gate decided. All but the method come from closed sets; "" counts as "none"."""
+        method = method if method in METHODS else OTHER
+        self._outcomes.values[route, method, outcome, condition or NONE, reason or NONE] += 1
+
+    def probe(self, route: str, reason: str) -> None:
+        """The backend was asked for a version (DESIGN rule 7)."""
+        self._probes.values[route, reason] += 1
+
+    def recorded(self, source: str) -> None:
+        """A version went into the store; `source` says who told it: a read, a probe, a write."""
+        self._recorded.values[source,] += 1
+
+    def observation(self, result: str) -> None:
+        """A read's version was offered to the store; `result` is a value of `proxy.store.Observed`."""
+        self._observations.values[result,] += 1
+
+    def claim_wait(self, seconds: float) -> None:
+        """A write waited for its claim, whether it got it or not."""
+        self._waits.cells[""].add(seconds)
+
+    def lease_lost(self) -> None:
+        """A claim was gone before its write had ended."""
+        self._leases.values[()] += 1
+
+    def changed_behind(self, route: str) -> None:
+        """A version differs from the recorded one, and no write through the proxy explains it."""
+        self._behind.values[route,] += 1
+
+    def unrecorded(self, route: str) -> None:
+        """A read passed while the store was out of reach."""
+        self._unrecorded.values[route,] += 1
+
+    def ignored(self, route: str, condition: str) -> None:
+        """A condition was ignored."""
+        self._ignored.values[route, condition] += 1
+
+    def store_call(self, operation: str, seconds: float, *, ok: bool) -> None:
+        """See `proxy.store.Meter`."""
+        self._store_seconds.cells[operation].add(seconds)
+        if not ok:
+            self._store_errors.values[operation,] += 1
+
+    def upstream_call(self, seconds: float, outcome: str) -> None:
+        """See `proxy.upstream.Meter`."""
+        self._upstream_seconds.cells[""].add(seconds)
+        if outcome != "ok":
+            self._upstream_errors.values[outcome,] += 1
+
+    # What is told.
+
+    def watch(self, value: Watched, read: Callable[[], float]) -> None:
+        """Has `read` called at each scrape, on the event loop; it must not block."""
+        self._watches[value].read = read
+
+    def series(self) -> tuple[Series, ...]:
+        """Every metric, in the order of the page."""
+        return (
+            *(self._requests, self._seconds, self._outcomes, self._ignored),
+            *(self._probes, self._behind, self._unrecorded, self._recorded, self._observations),
+            *(self._waits, self._leases, self._store_seconds, self._store_errors),
+            *(self._upstream_seconds, self._upstream_errors),
+            *self._watches.values(),
+            self._build,
+        )
+
+    def described(self) -> list[Described]:
+        """What every metric is."""
+        return [series.described for series in self.series()]
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric as it is now; prometheus-client calls it for each scrape."""
+        for series in self.series():
+            yield series.family()

@@ -1,0 +1,161 @@
+"""Each thing that happens moves just its own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.metrics import Metrics, Watched
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(registry: CollectorRegistry) -> Samples:
+    """What a scraper sees, by name and labels; the process's own numbers left out."""
+    text = generate_latest(registry).decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith("precondition_")
+    }
+
+
+def moved(metrics: Metrics, act: Callable[[], None]) -> dict[str, float]:
+    """What `act` changed, written as in PromQL, the buckets of histograms left out."""
+    before = samples(metrics.registry)
+    act()
+    return {
+        name + "{" + ",".join(f"{key}={value}" for key, value in sorted(labels)) + "}": value
+        for (name, labels), value in samples(metrics.registry).items()
+        if value != before.get((name, labels), 0) and not name.endswith("_bucket")
+    }
+
+
+Act = Callable[[Metrics], None]
+TABLE: list[tuple[Act, dict[str, float]]] = [
+    (
+        lambda m: m.request("/a", "GET", 200, 0.25),
+        {
+            "requests_total{method=GET,route=/a,status=200}": 1,
+            "request_seconds_count{route=/a}": 1,
+            "request_seconds_sum{route=/a}": 0.25,
+        },
+    ),
+    (
+        lambda m: m.request("/a", "BREW", 999, 0.5),
+        {
+            "requests_total{method=other,route=/a,status=other}": 1,
+            "request_seconds_count{route=/a}": 1,
+            "request_seconds_sum{route=/a}": 0.5,
+        },
+    ),
+    (
+        lambda m: m.outcome("/a", "PUT", "412", "if-match", "mismatch"),
+        {"outcomes_total{condition=if-match,method=PUT,outcome=412,reason=mismatch,route=/a}": 1},
+    ),
+    (
+        lambda m: m.outcome("/a", "get", "forwarded", "", ""),
+        {"outcomes_total{condition=none,method=other,outcome=forwarded,reason=none,route=/a}": 1},
+    ),
+    (lambda m: m.probe("/a", "unknown"), {"probes_total{reason=unknown,route=/a}": 1}),
+    (lambda m: m.recorded("read"), {"versions_recorded_total{source=read}": 1}),
+    (lambda m: m.observation("changed"), {"observations_total{result=changed}": 1}),
+    (lambda m: m.claim_wait(2), {"claim_wait_seconds_count{}": 1, "claim_wait_seconds_sum{}": 2}),
+    (lambda m: m.lease_lost(), {"leases_lost_total{}": 1}),
+    (lambda m: m.changed_behind("/a"), {"changes_behind_total{route=/a}": 1}),
+    (lambda m: m.unrecorded("/a"), {"unrecorded_reads_total{route=/a}": 1}),
+    (
+        lambda m: m.ignored("/a", "if-modified-since"),
+        {"ignored_conditions_total{condition=if-modified-since,route=/a}": 1},
+    ),
+    (
+        lambda m: m.store_call("claim", 0.5, ok=True),
+        {"store_seconds_count{operation=claim}": 1, "store_seconds_sum{operation=claim}": 0.5},
+    ),
+    (
+        lambda m: m.store_call("claim", 0.5, ok=False),
+        {
+            "store_seconds_count{operation=claim}": 1,
+            "store_seconds_sum{operation=claim}": 0.5,
+            "store_errors_total{operation=claim}": 1,
+        },
+    ),
+    (
+        lambda m: m.upstream_call(0.5, "ok"),
+        {"upstream_seconds_count{}": 1, "upstream_seconds_sum{}": 0.5},
+    ),
+    (
+        lambda m: m.upstream_call(0.5, "timeout"),
+        {
+            "upstream_seconds_count{}": 1,
+            "upstream_seconds_sum{}": 0.5,
+            "upstream_errors_total{outcome=timeout}": 1,
+        },
+    ),
+    (lambda m: m.watch(Watched.REQUESTS_IN_FLIGHT, lambda: 7), {"requests_in_flight{}": 7}),
+    (lambda m: m.watch(Watched.ACCESS_LINES_LOST, lambda: 3), {"access_lines_lost_total{}": 3}),
+]
+
+
+@pytest.mark.parametrize(("act", "expected"), TABLE)
+def test_what_moves(act: Act, expected: dict[str, float]) -> None:
+    metrics = Metrics(["/a", "default"], version="1.2.3")
+    assert moved(metrics, lambda: act(metrics)) == {f"precondition_{k}": v for k, v in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"),
+    [(0.0, "0.0005"), (0.0005, "0.0005"), (0.0006, "0.001"), (30, "30.0"), (31, "+Inf")],
+)
+def test_a_duration_is_in_every_bucket_from_its_own_up(seconds: float, bucket: str) -> None:
+    metrics = Metrics(["/a"])
+    metrics.request("/a", "GET", 200, seconds)
+    buckets = {
+        dict(labels)["le"]: value
+        for (name, labels), value in samples(metrics.registry).items()
+        if name == "precondition_request_seconds_bucket"
+    }
+    filled = [bound for bound, value in buckets.items() if value == 1]
+    assert min(filled, key=float) == bucket
+    assert all(value == (float(bound) >= float(bucket)) for bound, value in buckets.items())
+
+
+@pytest.mark.parametrize("route", ["/a", "default"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("outcome", "condition", "reason"), [("412", "if-match", "mismatch"), ("428", "none", "required")]
+)
+def test_refusals_are_zero_before_the_first(
+    route: str, method: str, outcome: str, condition: str, reason: str
+) -> None:
+    labels = {"route": route, "method": method, "outcome": outcome, "condition": condition, "reason": reason}
+    seen = samples(Metrics(["/a", "default"]).registry)
+    assert seen["precondition_outcomes_total", frozenset(labels.items())] == 0
+
+
+def test_unknown_methods_and_statuses_add_one_series_in_all() -> None:
+    metrics = Metrics(["/a"])
+    before = len(samples(metrics.registry))
+    for number in range(1000):
+        metrics.request("/a", f"M{number}", 600 + number, 0)
+        metrics.outcome("/a", f"M{number}", "forwarded", "", "")
+    assert len(samples(metrics.registry)) == before + 2
+
+
+def test_what_nobody_watches_has_no_sample() -> None:
+    names = {name for name, _ in samples(Metrics().registry)}
+    assert "precondition_store_ready" not in names
+
+
+def test_build_info_names_the_version() -> None:
+    [labels] = [
+        dict(labels)
+        for name, labels in samples(Metrics(version="1.2.3").registry)
+        if name == "precondition_build_info"
+    ]
+    assert labels["version"] == "1.2.3"
+    assert labels["python"].startswith("3.")
