@@ -1,8 +1,8 @@
 """Preconditions (RFC 9110 section 13): whether the conditions of a request hold.
 
-`evaluate` asks them of the resource's current version, in the order of RFC 9110 section 13.2.2. Where it needs
-to know the version and nobody has looked, it says so and fetches nothing. What a request asks for is read by
-`proxy.rules.conditions`, whose names are offered here too.
+`evaluate` asks them of the resource's current version, in the order of RFC 9110 section 13.2.2. Where it
+needs to know the version and nobody has looked, it says so and fetches nothing. What a request asks for is
+read by `proxy.rules.conditions`, whose names are offered here too.
 """
 
 from __future__ import annotations
