@@ -1,0 +1,263 @@
+"""Structured logs: events through stdlib logging, and one line for each request through `AccessLog`.
+
+Both come as `json` (one object a line) or `text` (for people). Nothing that a client sends can end a line or
+forge a field, and no credentials are written: not the query, not the userinfo of a URL, no header fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as quoted
+from queue import SimpleQueue
+from typing import Final, Literal, TextIO
+
+Format = Literal["json", "text"]
+
+_events = logging.getLogger(__name__)
+
+FLUSH_AFTER: Final = 0.1  # seconds that a line may wait
+FLUSH_AT: Final = 64 * 1024  # characters that wait at most
+KEEP_AT_MOST: Final = 8 * 1024 * 1024  # characters kept for a reader that is too slow, then lines are dropped
+CLOSE_WITHIN: Final = 2.0  # seconds that the last lines may take
+
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_PLAIN = re.compile(r"[!#-\[\]-~]+")  # visible ASCII without the quote and the backslash
+_BREAKS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+
+
+def safe_url(url: str) -> str:
+    """A URL or request target without userinfo, query and fragment: fit for logs and messages."""
+    return _USERINFO.sub("", re.split(r"[?#]", url, maxsplit=1)[0])
+
+
+def setup(level: str = "info", format: Format = "json", stream: TextIO | None = None) -> None:
+    """Sends the events of this process (the root logger) to `stream`, standard error by default.
+
+    Args:
+        level: a name of the logging module, in any case.
+        format: json or text.
+        stream: where to.
+    """
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonEvents() if format == "json" else TextEvents())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+
+
+class JsonEvents(logging.Formatter):
+    """One event as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """time, level, logger, message, and where there is one, the traceback."""
+        event = {
+            "time": moment(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _USERINFO.sub("", record.getMessage()),
+        }
+        if record.exc_info:
+            event["traceback"] = _USERINFO.sub("", self.formatException(record.exc_info))
+        return json.dumps(event)
+
+
+class TextEvents(logging.Formatter):
+    """One event as one line; a traceback follows indented, so that none of its lines looks like an event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """time, level, logger, message."""
+        message = _tame(record.getMessage())
+        line = f"{moment(record.created)} {record.levelname.lower()} {record.name}: {message}"
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).split("\n")
+        return "\n    | ".join([line, *(_tame(part) for part in trace)])
+
+
+@dataclass(slots=True)
+class AccessRecord:
+    """What is told of one request. Strings may hold anything; "" where there is nothing to say.
+
+    Attributes:
+        time: seconds since the epoch when the head had arrived.
+        method, target: as on the wire; query and fragment are cut off here.
+        status: as sent; 0 where the client left before an answer.
+        route: the matched route's pattern.
+        outcome, condition, reason: what the gate decided, as in the metrics.
+        seconds: from the head to the end of the response.
+        upstream, store, claim: seconds of it that the backend, the store and the wait for the claim took.
+        received, sent: bytes of the request's and the response's content.
+        client: the peer's address.
+        request_id: X-Request-ID, kept or made.
+    """
+
+    time: float
+    method: str
+    target: str
+    status: int
+    route: str = ""
+    outcome: str = ""
+    condition: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+    upstream: float = 0.0
+    store: float = 0.0
+    claim: float = 0.0
+    received: int = 0
+    sent: int = 0
+    client: str = ""
+    request_id: str = ""
+
+
+def moment(when: float) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    milliseconds = int(when * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+def json_line(record: AccessRecord) -> str:
+    """One JSON object. Written out by hand: json.dumps of such a dict costs several times as much."""
+    return (
+        f'{{"time":"{moment(record.time)}","method":{quoted(record.method)},"path":{quoted(_path(record.target))}'
+        f',"route":{quoted(record.route)},"status":{record.status},"outcome":{quoted(record.outcome)}'
+        f',"condition":{quoted(record.condition)},"reason":{quoted(record.reason)}'
+        f',"ms":{record.seconds * 1e3:.3f},"upstream_ms":{record.upstream * 1e3:.3f}'
+        f',"store_ms":{record.store * 1e3:.3f},"claim_ms":{record.claim * 1e3:.3f}'
+        f',"received":{record.received},"sent":{record.sent}'
+        f',"client":{quoted(record.client)},"request_id":{quoted(record.request_id)}}}\n'
+    )
+
+
+def text_line(record: AccessRecord) -> str:
+    """Words separated by spaces; a word with anything unusual in it is quoted as in JSON."""
+    words = (
+        *(record.client or "-", record.method, _path(record.target), str(record.status)),
+        *(record.outcome or "-", record.condition or "-", record.reason or "-"),
+        *(record.route or "-", record.request_id or "-"),
+    )
+    safe = " ".join(word if _PLAIN.fullmatch(word) else quoted(word) for word in words)
+    return (
+        f"{moment(record.time)} {safe} {record.seconds * 1e3:.1f}ms"
+        f" (upstream {record.upstream * 1e3:.1f}, store {record.store * 1e3:.1f},"
+        f" claim {record.claim * 1e3:.1f}) {record.received}/{record.sent} bytes\n"
+    )
+
+
+LINES: Final[dict[Format, Callable[[AccessRecord], str]]] = {"json": json_line, "text": text_line}
+
+
+def own_stdout() -> TextIO:
+    """A stream of one's own on standard output, so that a stuck reader cannot stop the interpreter's exit."""
+    return open(sys.stdout.fileno(), "w", encoding="utf-8", newline="\n", closefd=False)
+
+
+class AccessLog:
+    """One line for each request, collected on the event loop and written together by a thread.
+
+    A reader of the log that is slow or stuck must not stop the proxy: lines wait up to `KEEP_AT_MOST`
+    characters, then new ones are dropped and counted in `lost`, and an event says so when it goes on.
+
+    Args:
+        stream: where to, written to by one thread only. Not closed here.
+        format: json or text.
+    """
+
+    def __init__(self, stream: TextIO, format: Format = "json") -> None:
+        self._stream = stream
+        self._format = LINES[format]
+        self._waiting: list[str] = []
+        self._size = 0
+        self._dropped = self._said = self._unwritten = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._batches: SimpleQueue[str | None] = SimpleQueue()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._thread = threading.Thread(target=self._write_all, name="access-log", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Lines that were dropped, or could not be written."""
+        return self._dropped + self._unwritten
+
+    def line(self, record: AccessRecord) -> None:
+        """Adds one request's line. Never raises, never waits. To be called on the event loop."""
+        if self._size >= KEEP_AT_MOST:
+            self._dropped += 1
+            return
+        line = self._format(record)
+        self._waiting.append(line)
+        self._size += len(line)
+        if self._size >= FLUSH_AT:
+            self._flush()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
+
+    def close(self) -> None:
+        """Writes what is left, waiting `CLOSE_WITHIN` seconds at most. No line may follow."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._batches.put(self._take())
+        self._batches.put(None)
+        self._thread.join(CLOSE_WITHIN)
+        if self._thread.is_alive():
+            _events.warning("the reader of the access log is stuck: its last lines are lost")
+
+    def _due(self) -> None:
+        self._timer = None
+        self._flush()
+        if self._waiting:  # the thread is still busy with the last batch
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_AFTER, self._due)
+
+    def _flush(self) -> None:
+        if self._waiting and self._idle.is_set():
+            self._idle.clear()
+            self._batches.put(self._take())
+
+    def _take(self) -> str:
+        if self._dropped > self._said:
+            _events.warning("access lines dropped, their reader is too slow: %d", self._dropped - self._said)
+            self._said = self._dropped
+        batch = "".join(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+        return batch
+
+    def _write_all(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            try:
+                self._stream.write(batch)
+                self._stream.flush()
+            except (OSError, ValueError):  # the reader is gone, or the stream closed: no reason to stop
+                self._unwritten += batch.count("\n")
+            self._idle.set()
+
+
+def _path(target: str) -> str:
+    return safe_url(target) if "?" in target or "#" in target or "://" in target else target
+
+
+def _tame(text: str) -> str:
+    """Without userinfo, and without what ends a line, steers a terminal, or cannot be encoded."""
+    return _USERINFO.sub("", text).translate(_BREAKS).encode("utf-8", "backslashreplace").decode()
+
+
+_last_second = (0, "")
+
+
+def _second(second: int) -> str:
+    global _last_second
+    if _last_second[0] != second:
+        _last_second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+    return _last_second[1]

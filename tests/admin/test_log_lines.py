@@ -1,0 +1,286 @@
+"""What the logs say, and what no client can make them say."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import get_args
+
+import pytest
+
+from proxy import log
+from proxy.log import AccessLog, AccessRecord, Format, json_line, safe_url, setup, text_line
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+NASTY = [
+    'x"}\n{"forged":"',
+    "x\r\nforged",
+    "x\u2028forged",
+    "x\x85forged",
+    "x\x1b[2Jforged",
+    "x\\",
+    'x" forged',
+    "x forged",
+    "x\udcff",
+    "\u00e9",
+]
+CLIENTS_OWN = ["method", "target", "request_id"]
+
+
+def record(**changed: object) -> AccessRecord:
+    """A request's record, as the edge makes one."""
+    made = AccessRecord(1_700_000_000.1239, "PUT", "/notes/1", 412)
+    for name, value in changed.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_a_json_line_tells_all() -> None:
+    line = json_line(
+        record(
+            route="/notes/{id}",
+            outcome="412",
+            condition="if-match",
+            reason="mismatch",
+            seconds=0.0121,
+            upstream=0.01,
+            store=0.001,
+            claim=0.0005,
+            received=7,
+            sent=200,
+            client="::1",
+            request_id="abc",
+        )
+    )
+    assert json.loads(line) == {
+        "time": "2023-11-14T22:13:20.123Z",
+        "method": "PUT",
+        "path": "/notes/1",
+        "route": "/notes/{id}",
+        "status": 412,
+        "outcome": "412",
+        "condition": "if-match",
+        "reason": "mismatch",
+        "ms": 12.1,
+        "upstream_ms": 10.0,
+        "store_ms": 1.0,
+        "claim_ms": 0.5,
+        "received": 7,
+        "sent": 200,
+        "client": "::1",
+        "request_id": "abc",
+    }
+
+
+def test_a_text_line_reads_well() -> None:
+    assert text_line(record(route="/notes/{id}", client="::1", seconds=0.0121)) == (
+        "2023-11-14T22:13:20.123Z ::1 PUT /notes/1 412 - - - /notes/{id} -"
+        " 12.1ms (upstream 0.0, store 0.0, claim 0.0) 0/0 bytes\n"
+    )
+
+
+@pytest.mark.parametrize("field", CLIENTS_OWN)
+@pytest.mark.parametrize("value", NASTY)
+def test_json_gives_back_just_what_the_client_sent(field: str, value: str) -> None:
+    line = json_line(record(**{field: value}))
+    assert line.isascii()
+    assert line.splitlines() == [line[:-1]]
+    assert json.loads(line)["path" if field == "target" else field] == value
+
+
+@pytest.mark.parametrize("field", CLIENTS_OWN)
+@pytest.mark.parametrize("value", NASTY)
+def test_text_keeps_a_clients_word_one_word(field: str, value: str) -> None:
+    line = text_line(record(**{field: value}))
+    assert line.isascii()
+    assert line.splitlines() == [line[:-1]]
+    assert "\x1b" not in line
+    assert json.dumps(value) in line
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("/notes/1", "/notes/1"),
+        ("/notes/1?token=SECRET", "/notes/1"),
+        ("/notes/1#SECRET", "/notes/1"),
+        ("http://user:SECRET@host/notes?x=SECRET", "http://host/notes"),
+        ("redis://:SECRET@redis:6379/0", "redis://redis:6379/0"),
+        ("redis://SECRET@redis", "redis://redis"),
+        ("http://user:SEC@RET@host/", "http://host/"),
+        ("http://host/@notes", "http://host/@notes"),
+    ],
+)
+@pytest.mark.parametrize("write", [json_line, text_line])
+def test_secrets_stay_out(url: str, shown: str, write: Callable[[AccessRecord], str]) -> None:
+    assert safe_url(url) == shown
+    assert "SEC" not in write(record(target=url))
+    assert shown in write(record(target=url))
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    """The root logger as it was, afterwards."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    yield
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("value", NASTY)
+def test_an_event_is_one_line(format: Format, value: str) -> None:
+    stream = io.StringIO()
+    setup("INFO", format, stream)
+    logging.getLogger("proxy.test").warning("odd: %s", value)
+    line = stream.getvalue()
+    line.encode()
+    assert line.splitlines() == [line[:-1]]
+    assert "\x1b" not in line
+    if format == "json":
+        event = json.loads(line)
+        assert (event["level"], event["logger"], event["message"]) == (
+            "warning",
+            "proxy.test",
+            f"odd: {value}",
+        )
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_traceback_starts_no_line_of_its_own(format: Format) -> None:
+    stream = io.StringIO()
+    setup("info", format, stream)
+    try:
+        raise ValueError("http://user:SECRET@host\n2023-11-14T22:13:20.123Z info forged: x")
+    except ValueError:
+        logging.getLogger("proxy.test").exception("failed")
+    first, *rest = stream.getvalue().splitlines()
+    assert "failed" in first
+    assert "SECRET" not in stream.getvalue()
+    assert "forged" in stream.getvalue()
+    assert all(line.startswith("    | ") for line in rest)
+    assert bool(rest) == (format == "text")
+
+
+@pytest.mark.usefixtures("restored")
+def test_below_the_level_is_silence() -> None:
+    stream = io.StringIO()
+    setup("warning", "text", stream)
+    logging.getLogger("proxy.test").info("quiet")
+    assert stream.getvalue() == ""
+
+
+# -- the access log --------------------------------------------------------------------------------
+
+
+async def until(condition: Callable[[], bool], within: float = 5) -> None:
+    """Waits for a condition."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.005)
+
+
+class Writes(io.StringIO):
+    """A stream that knows how often it was written to, and that can be held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.open = threading.Event()
+        self.open.set()
+
+    def write(self, text: str) -> int:
+        self.open.wait()
+        self.count += 1
+        return super().write(text)
+
+
+async def test_lines_go_out_together_and_by_themselves() -> None:
+    stream = Writes()
+    access = AccessLog(stream)
+    for number in range(100):
+        access.line(record(sent=number))
+    await until(lambda: stream.count > 0)
+    assert [json.loads(line)["sent"] for line in stream.getvalue().splitlines()] == list(range(100))
+    assert stream.count == 1
+    access.line(record(sent=100))
+    await until(lambda: stream.count > 1)
+    access.close()
+
+
+async def test_much_does_not_wait_for_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "FLUSH_AFTER", 3600)
+    stream = Writes()
+    access = AccessLog(stream, "text")
+    line = text_line(record())
+    for _ in range(log.FLUSH_AT // len(line) + 1):
+        access.line(record())
+    await until(lambda: stream.count == 1)
+    access.close()
+
+
+async def test_close_writes_what_is_left() -> None:
+    stream = Writes()
+    access = AccessLog(stream, "text")
+    access.line(record())
+    access.close()
+    assert stream.getvalue() == text_line(record())
+
+
+async def test_a_stuck_reader_costs_lines_but_never_a_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = text_line(record())
+    monkeypatch.setattr(log, "FLUSH_AT", len(line))
+    monkeypatch.setattr(log, "FLUSH_AFTER", 0.01)
+    monkeypatch.setattr(log, "KEEP_AT_MOST", 10 * len(line))
+    stream = Writes()
+    stream.open.clear()
+    access = AccessLog(stream, "text")
+    for _ in range(100):  # one is with the writer, ten wait
+        access.line(record())
+    assert access.lost == 89
+    stream.open.set()
+    await until(lambda: stream.getvalue() == 11 * line)
+    assert "89" in caplog.text
+    access.line(record())
+    await until(lambda: stream.getvalue() == 12 * line)
+    access.close()
+    assert access.lost == 89
+
+
+async def test_a_reader_that_never_comes_back_does_not_hold_up_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "CLOSE_WITHIN", 0.05)
+    stream = Writes()
+    stream.open.clear()
+    access = AccessLog(stream)
+    access.line(record())
+    access.close()
+    stream.open.set()
+
+
+async def test_a_reader_that_left_is_no_fault() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = open(writer, "w", encoding="utf-8")  # noqa: SIM115, ASYNC230
+    access = AccessLog(stream)
+    access.line(record())
+    access.close()
+    assert access.lost == 1
+    with pytest.raises(BrokenPipeError):
+        stream.close()
