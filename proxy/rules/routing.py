@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import enum
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from proxy.rules.patterns import Pattern, Segment, parse
 
 UNSAFE_GUARDED = frozenset({"PUT", "PATCH", "DELETE"})
 
@@ -83,3 +89,79 @@ class Route:
     merge_slashes: bool = False
     query: frozenset[str] | None = None
     vary_by: tuple[str, ...] = ()
+
+
+NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class Router:
+    """Finds the route of a path: one regular expression for all routes, which tries them in their order.
+
+    Args:
+        routes: in the order in which they were written; the first that matches wins.
+        default: the route of every path that none matches.
+
+    Raises:
+        PatternError: a route's match is no pattern (the settings have checked that before).
+    """
+
+    def __init__(self, routes: Sequence[Route], default: Route) -> None:
+        self._default = default
+        self._found: dict[int, tuple[Route, tuple[tuple[str, int], ...]]] = {}
+        group, alternatives = 1, []
+        for route in routes:
+            pattern = parse(route.match)
+            # The group around an alternative closes last, so it is the match's `lastindex`.
+            self._found[group] = (
+                route,
+                tuple((name, group + at) for at, name in enumerate(pattern.names, 1)),
+            )
+            alternatives.append(f"({expression(route, pattern)})")
+            group += 1 + len(pattern.names)
+        self._match = re.compile("|".join(alternatives) or r"(?!)", re.ASCII | re.DOTALL).fullmatch
+
+    def find(self, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route of a path and the values of its pattern's parameters.
+
+        Args:
+            path: in normal form, percent-encoded, without query.
+        """
+        match = self._match(path)
+        if match is None:
+            return self._default, NO_PARAMETERS
+        route, groups = self._found[match.lastindex or 0]
+        if not groups:
+            return route, NO_PARAMETERS
+        return route, {name: _value(route, match[group]) for name, group in groups}
+
+
+def expression(route: Route, pattern: Pattern) -> str:
+    """The regular expression for a route's pattern: one group for each parameter.
+
+    No expression backtracks: a parameter ends at its segment's end, and a segment has one at most.
+    """
+    slash = "/+" if route.merge_slashes else "/"
+    body = "".join(slash + _segment(segment) for segment in pattern.segments)
+    if pattern.rest is not None:
+        body += _optional(f"{slash}(.*)", route) if pattern.segments else f"{slash}(.*)"
+    elif pattern.segments[-1] == Segment("") and len(pattern.segments) > 1:
+        body = body[: -len(slash)] + _optional(slash, route)
+    elif route.trailing_slash == "same" and pattern.segments != (Segment(""),):
+        body += "/*" if route.merge_slashes else "/?"
+    return f"(?i:{body})" if route.case_insensitive else body
+
+
+def _segment(segment: Segment) -> str:
+    if segment.name is None:
+        return re.escape(segment.before)
+    return f"{re.escape(segment.before)}([^/]+){re.escape(segment.after)}"
+
+
+def _optional(part: str, route: Route) -> str:
+    return f"(?:{part})?" if route.trailing_slash == "same" else part
+
+
+def _value(route: Route, found: str | None) -> str:
+    if found is None:
+        return ""  # `/static` as `/static/{path*}` with either form of slash: nothing is left for the rest
+    return re.sub("/+", "/", found) if route.merge_slashes else found
