@@ -15,6 +15,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from proxy.metrics.series import Build, Count, Described, Durations, Series, Watch
+from proxy.rules.conditions import Condition
+from proxy.rules.preconditions import Reason
 
 OTHER: Final = "other"
 NONE: Final = "none"
@@ -33,7 +35,10 @@ WAIT_BOUNDS: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 
 # What exists from the start, so that rate() sees the first 412 as a rise. Rarer series come as they happen.
 GUARDED: Final = ("PUT", "PATCH", "DELETE")
-REFUSALS: Final = (("412", "if-match", "mismatch"), ("428", NONE, "required"))
+REFUSALS: Final = (
+    ("refused", Condition.IF_MATCH, Reason.STALE_TAG),  # 412
+    ("refused", NONE, "condition_required"),  # 428
+)
 OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
 FAULTS: Final = ("unreachable", "timeout", "broken")
 
