@@ -118,7 +118,10 @@ class Reply(Protocol):
         """The connection itself, after a 101."""
 
     def close(self) -> None:
-        """Gives the reply up. Safe at any time, any number of times; a connection with an unread rest is closed."""
+        """Gives the reply up. Safe at any time, any number of times.
+
+        A connection with an unread rest is closed.
+        """
 
 
 class Upstream(Protocol):
