@@ -148,7 +148,7 @@ def _on_known(conditions: Conditions, method: str, versions: tuple[Version, ...]
     second: Decision = PROCEED
     if conditions.if_none_match is not None:
         second = _if_none_match(conditions.if_none_match, method, versions)
-    elif conditions.if_modified_since is not None:
+    elif conditions.if_modified_since is not None and method in READS:
         second = _if_modified_since(conditions.if_modified_since, versions)
     # A date that had to be ignored in the first step stays visible, unless the second step ends the matter.
     return second if first == PROCEED or not isinstance(second, Proceed) else first
@@ -195,7 +195,7 @@ def _if_none_match(named: Tags, method: str, versions: tuple[Version, ...]) -> D
 
 
 def _if_modified_since(limit: int, versions: tuple[Version, ...]) -> Decision:
-    """RFC 9110 section 13.1.3; `parse_conditions` sets it for GET and HEAD alone."""
+    """RFC 9110 section 13.1.3: true lets the read go on, false is 304."""
     if any(version.modified is None for version in versions):
         return Proceed(ignored=Condition.IF_MODIFIED_SINCE)
     # The client may hold the other version of a shared second: the whole response is right for both.
