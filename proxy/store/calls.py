@@ -1,0 +1,120 @@
+"""Runs the scripts of one resource: its keys, the incarnation believed in, the clock and the meter."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from functools import partial
+from typing import Final
+
+from proxy.errors import StoreUnavailable
+from proxy.store import Meter
+from proxy.store.lives import Life, Lives
+from proxy.store.lua import scripts
+from proxy.store.mirror import Mirror
+from proxy.store.servers import Servers
+from proxy.store.wire import Done, Reply, Word, settle
+
+_FORGETFUL: Final = frozenset({"claim", "release", "forget"})
+"""Scripts after which what the mirror holds of the resource may be wrong."""
+
+
+class Calls:
+    """How the store's methods reach the scripts.
+
+    Args:
+        servers: where the scripts run.
+        lives: the incarnations.
+        mirror: forgets a resource that a script changes.
+        prefix: of every key.
+        ttl: seconds that an entry is kept after its last touch.
+        meter: told of every call.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        lives: Lives,
+        mirror: Mirror,
+        *,
+        prefix: str,
+        ttl: float,
+        meter: Meter | None,
+    ) -> None:
+        self._servers = servers
+        self._lives = lives
+        self._mirror = mirror
+        self._prefix = prefix
+        self._ttl = round(ttl * 1e3)
+        self._meter = meter
+
+    def group(self, key: str) -> int:
+        """The group that a resource belongs to."""
+        return _digest(key)[0] % self._servers.groups
+
+    def life(self, key: str) -> Life:
+        """The incarnation of a resource's group."""
+        return self._lives[self.group(key)]
+
+    def call(
+        self, name: str, key: str, words: tuple[Word, ...] = (), incarnation: str = ""
+    ) -> asyncio.Future[Reply]:
+        """Sends a script at once; the future has its reply, or raises StoreUnavailable."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.send(name, key, words, partial(settle, future), incarnation)
+        return future
+
+    def send(self, name: str, key: str, words: tuple[Word, ...], done: Done, incarnation: str = "") -> None:
+        """Sends a script at once; `done` gets the reply, or a StoreUnavailable. Never raises.
+
+        Args:
+            incarnation: in which the script is to run; the present one if left out.
+        """
+        group, entry = self._place(key)
+        life = self._lives[group]
+        believed = incarnation or life.id
+        if not believed:
+            done(self._servers.fault(group) or stranger())
+            return
+        if name in _FORGETFUL:
+            self._mirror.drop(key)
+        self._lives.used()
+        keys = (entry, self._lives.key(group))
+        answered = self._answered(name, key, life, believed, done)
+        self._servers.send(group, scripts()[name], keys, (believed, self._ttl, *words), answered)
+
+    def _answered(self, name: str, key: str, life: Life, believed: str, done: Done) -> Done:
+        clock, began = life.clock, self._time()
+
+        def answered(reply: Reply) -> None:
+            if name in _FORGETFUL:  # an observation sent before it may have been answered meanwhile
+                self._mirror.drop(key)
+            ok = not isinstance(reply, Exception)
+            if self._meter is not None:
+                self._meter.store_call(name, self._time() - began, ok=ok)
+            if ok:
+                self._lives.saw(life, clock, reply, believed)
+            done(reply)
+
+        return answered
+
+    def _place(self, key: str) -> tuple[int, str]:
+        """The group of a resource, and its key in Redis: a hash, so that a long path costs no memory."""
+        digest = _digest(key)
+        group = digest[0] % self._servers.groups
+        name = base64.urlsafe_b64encode(digest)[:22].decode()
+        return group, f"{self._prefix}:{{{group}}}:{name}"
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def stranger() -> StoreUnavailable:
+    """What a call hears while the store's incarnation is not known."""
+    return StoreUnavailable("The store was emptied, restarted or replaced, and is being joined anew.")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,230 @@
+"""Keeps one connection to a Redis server alive: connects, introduces itself, loads the scripts, reconnects.
+
+It is the circuit breaker too. One late reply gives the connection up, and until a new one has been made
+and has answered, every call fails at once; so a dead Redis costs no request its timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import hiredis
+
+from proxy.errors import StoreUnavailable
+from proxy.store.address import Address, Login
+from proxy.store.faults import DEMOTED, REMAPPED, code, refusal, unreachable
+from proxy.store.lua import Script, scripts
+from proxy.store.wire import Done, Reply, Wire, Word, pack
+
+OLDEST: Final = 6
+"""The oldest major version of Redis that is accepted. Valkey counts on from 7."""
+
+_BACKOFF: Final = (0.02, 0.25)  # seconds: first and longest pause between two attempts to connect
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What a server says about itself (INFO).
+
+    Attributes:
+        run_id: names one run of one server process.
+        version: as the server writes it.
+        role: "master" or "slave".
+        maxmemory: bytes, 0 for no limit.
+        policy: what it does when full.
+    """
+
+    run_id: str
+    version: str
+    role: str
+    maxmemory: int
+    policy: str
+
+
+async def dial(address: Address, login: Login, timeout: float) -> Wire:  # noqa: ASYNC109
+    """Connects and logs in.
+
+    Raises:
+        OSError, TimeoutError: no connection.
+        StoreUnavailable: the login was refused.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout):
+        if address.path:
+            _, wire = await loop.create_unix_connection(lambda: Wire(timeout), address.path)
+        else:
+            _, wire = await loop.create_connection(
+                lambda: Wire(timeout), address.host, address.port, ssl=login.tls
+            )
+    try:
+        await _log_in(wire, login)
+    except BaseException:
+        wire.abort()
+        raise
+    return wire
+
+
+async def _log_in(wire: Wire, login: Login) -> None:
+    try:
+        if login.password:
+            user = (login.username,) if login.username else ()
+            await wire.call("AUTH", *user, login.password)
+        if login.db:
+            await wire.call("SELECT", login.db)
+    except hiredis.ReplyError as error:
+        raise refusal(error) from error
+
+
+async def ask_info(wire: Wire) -> Info:
+    """Reads INFO.
+
+    Raises:
+        StoreUnavailable: refused, or too old a server.
+    """
+    try:
+        text: bytes = await wire.call("INFO")
+    except hiredis.ReplyError as error:
+        raise refusal(error) from error
+    fields = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+    version = fields.get("redis_version", "0")
+    if int(version.partition(".")[0]) < OLDEST:
+        raise StoreUnavailable(f"Redis {version} is too old; version {OLDEST} or later is needed.")
+    return Info(
+        fields["run_id"],
+        version,
+        fields.get("role", "master"),
+        int(fields.get("maxmemory", 0)),
+        fields.get("maxmemory_policy", "noeviction"),
+    )
+
+
+class Link:
+    """One server, reached whenever it can be.
+
+    Args:
+        locate: where the server is; asked before every attempt.
+        login: how to introduce oneself.
+        timeout: seconds for a connection and for every reply.
+        up: called with every new connection's INFO, before anything else is sent on it.
+        remapped: called when the server says that a resource is elsewhere.
+        chance: source of jitter.
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[], Awaitable[Address]],
+        login: Login,
+        timeout: float,
+        up: Callable[[Info], None],
+        remapped: Callable[[], None] = lambda: None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._locate = locate
+        self._login = login
+        self._timeout = timeout
+        self._up = up
+        self._remapped = remapped
+        self._chance = chance or random.Random()
+        self._wire: Wire | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.address: Address | None = None
+        self.info: Info | None = None
+        self.fault: StoreUnavailable = StoreUnavailable("Redis is not connected yet.")
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._stay_connected(), name="store-link")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.drop("The store is closed.")
+
+    @property
+    def wire(self) -> Wire | None:
+        """The connection, where there is one now."""
+        return self._wire
+
+    def drop(self, reason: str) -> None:
+        """Gives the connection up; a new one is made at once."""
+        if self._wire is not None:
+            self._wire.abort(reason)
+
+    def send(self, script: Script, keys: Sequence[Word], arguments: Sequence[Word], done: Done) -> None:
+        """Runs a script. `done` gets its reply or a StoreUnavailable; replies keep the order of the calls."""
+        wire = self._wire
+        if wire is None:
+            done(self.fault)
+            return
+        tail = (len(keys), *keys, *arguments)
+
+        def answered(reply: Reply) -> None:
+            if not isinstance(reply, Exception):
+                done(reply)
+            elif code(reply) == "NOSCRIPT":
+                # Somebody emptied the script cache; EVAL fills it again.
+                wire.send(pack(b"EVAL", script.source, *tail), self._refused(done))
+            else:
+                self._refused(done)(reply)
+
+        wire.send(pack(b"EVALSHA", script.sha, *tail), answered)
+
+    def _refused(self, done: Done) -> Done:
+        def answered(reply: Reply) -> None:
+            if isinstance(reply, hiredis.ReplyError):
+                done(refusal(reply))
+                self._react(code(reply))
+            else:
+                done(reply)
+
+        return answered
+
+    def _react(self, refused: str) -> None:
+        if refused in DEMOTED:
+            self.drop("Redis is no longer the master.")
+        elif refused in REMAPPED:
+            self._remapped()
+
+    async def _stay_connected(self) -> None:
+        pause, longest = _BACKOFF
+        while True:
+            try:
+                wire = await self._connect()
+            except (OSError, TimeoutError, StoreUnavailable, hiredis.HiredisError) as error:
+                self.fault = unreachable(str(self.address or "its address"), error)
+                await asyncio.sleep(pause * self._chance.uniform(0.8, 1.0))
+                pause = min(pause * 2, longest)
+                continue
+            pause = _BACKOFF[0]
+            self.fault = await asyncio.shield(wire.closed)
+            self._wire = None
+
+    async def _connect(self) -> Wire:
+        self.address = await self._locate()
+        wire = await dial(self.address, self._login, self._timeout)
+        try:
+            info = await ask_info(wire)
+            if info.role != "master":
+                raise StoreUnavailable(f"Redis at {self.address} is a read-only replica.")
+            await _load(wire)
+        except BaseException:
+            wire.abort()
+            raise
+        self.info = info
+        self._wire = wire
+        self._up(info)
+        return wire
+
+
+async def _load(wire: Wire) -> None:
+    loads: list[Awaitable[Any]] = [
+        wire.call("SCRIPT", "LOAD", script.source) for script in scripts().values()
+    ]
+    try:
+        await asyncio.gather(*loads)
+    except hiredis.ReplyError as error:
+        raise refusal(error) from error

@@ -1,0 +1,218 @@
+"""Incarnations of the store: which one this process works in, for each group, and its clock (rule 6)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.errors import StoreUnavailable
+from proxy.store import Stamp
+from proxy.store.lua import scripts
+from proxy.store.servers import Servers
+from proxy.store.wire import Reply
+
+_TICK: Final = (0.1, 1.0)  # seconds between two looks at the server's clock: under traffic, and idle
+
+
+@dataclass(slots=True, eq=False)
+class Clock:
+    """A server's clock as last seen.
+
+    Attributes:
+        groups: whose server it is.
+        time: microseconds; a lower bound of the server's time now.
+        seen: when that was, on the event loop's clock.
+        turn: which of the groups asks next.
+    """
+
+    groups: Sequence[int]
+    time: int = 0
+    seen: float = 0.0
+    turn: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """One group's incarnation.
+
+    Attributes:
+        id: the present one; "" while it is not known.
+        last: the one that this process worked in last; "" if none.
+        run_id: of the server at the other end of the present connection.
+        grace_end: until when no claim is granted, in microseconds of the server's clock.
+        joining: a script is on its way that finds out.
+    """
+
+    group: int
+    id: str = ""
+    last: str = ""
+    run_id: str = ""
+    grace_end: int = 0
+    joining: bool = False
+    clock: Clock = field(default_factory=lambda: Clock(()))
+
+
+class Lives:
+    """Joins the store's incarnation on every new connection and whenever a script finds another one.
+
+    Args:
+        servers: where the scripts run.
+        prefix: of all keys.
+        lease: seconds; how long an old incarnation's writers may be at work.
+        grace: seconds that even a first start waits.
+        chance: source of names.
+        joined: called with a group's life whenever its incarnation is known again.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        *,
+        prefix: str,
+        lease: float,
+        grace: float,
+        chance: random.Random,
+        joined: Callable[[Life], None],
+    ) -> None:
+        self._servers = servers
+        self._prefix = prefix
+        self._waits = (round(lease * 1e6), round(grace * 1e6))
+        self._chance = chance
+        self._joined = joined
+        self._lives = [Life(group) for group in range(servers.groups)]
+        self._timer: asyncio.TimerHandle | None = None
+        self._busy = False
+        self._all_joined = asyncio.Event()
+        self._oldest_stamp = max(2 * lease, 60.0) / 2
+
+    def __getitem__(self, group: int) -> Life:
+        return self._lives[group]
+
+    def open(self) -> None:
+        self._servers.open(self._connected)
+        self._schedule()
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._servers.close()
+
+    async def wait_joined(self) -> None:
+        """Returns when the incarnation of every group is known."""
+        await self._all_joined.wait()
+
+    def key(self, group: int) -> str:
+        """The incarnation's own key, in the group's slot."""
+        return f"{self._prefix}:{{{group}}}:incarnation"
+
+    def stamp(self, group: int) -> Stamp | None:
+        """The latest moment seen of the group's clock; None without a present incarnation."""
+        self._busy = True
+        life = self._lives[group]
+        if not life.id or self._time() - life.clock.seen > self._oldest_stamp:
+            return None
+        return Stamp(life.clock.time, life.id)
+
+    def saw(self, life: Life, clock: Clock, reply: list[Reply], believed: str) -> None:
+        """Takes the server's time from a script's reply, and hears of another incarnation.
+
+        Args:
+            clock: the group's when the script was sent; where the group has moved to another server since,
+                that server's time is not to be mixed with it.
+        """
+        # Not the maximum: where the server's clock stepped back, our stamps must follow.
+        clock.time, clock.seen = reply[0], self._time()
+        if reply[1] == b"incarnation" and believed == life.id and clock is life.clock:
+            life.id = ""
+            self._join(life)
+
+    def used(self) -> None:
+        """There is traffic: look at the clock more often."""
+        self._busy = True
+
+    def grace_left(self) -> float:
+        """Seconds until the last group's grace is over; 0.0 where none is."""
+        return max(self._grace_left(life) for life in self._lives)
+
+    def strangers(self) -> list[Life]:
+        """The groups whose incarnation is not known now."""
+        return [life for life in self._lives if not life.id]
+
+    def _grace_left(self, life: Life) -> float:
+        passed = self._time() - life.clock.seen
+        return max((life.grace_end - life.clock.time) / 1e6 - passed, 0.0)
+
+    def _connected(self, groups: Sequence[int], run_id: str) -> None:
+        clock = Clock(groups)
+        for group in groups:
+            life = self._lives[group]
+            life.id, life.run_id, life.clock, life.joining = "", run_id, clock, False
+            self._join(life)
+
+    def _join(self, life: Life) -> None:
+        if life.joining or not life.run_id:
+            return
+        life.joining = True
+        self._all_joined.clear()
+        clock = life.clock
+        lease, grace = self._waits
+        name = base64.urlsafe_b64encode(self._chance.getrandbits(48).to_bytes(6, "big"))
+
+        def answered(reply: Reply) -> None:
+            if life.clock is clock:  # else a newer connection asks for itself
+                life.joining = False
+                if not isinstance(reply, StoreUnavailable):
+                    self._adopt(life, reply)
+
+        self._servers.send(
+            life.group,
+            scripts()["incarnate"],
+            (self.key(life.group),),
+            (life.run_id, life.last, name, lease, grace),
+            answered,
+        )
+
+    def _adopt(self, life: Life, reply: list[Reply]) -> None:
+        life.clock.time, life.clock.seen = reply[0], self._time()
+        life.id = life.last = reply[1].decode()
+        life.grace_end = reply[2]
+        if not self.strangers():
+            self._all_joined.set()
+        self._joined(life)
+
+    def _schedule(self) -> None:
+        fast, slow = _TICK
+        pause = fast if self._busy or self.strangers() else slow
+        self._busy = False
+        self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
+
+    def _tick(self) -> None:
+        for clock in dict.fromkeys(life.clock for life in self._lives):
+            if clock.groups:
+                clock.turn = (clock.turn + 1) % len(clock.groups)
+                self._look_at_clock(self._lives[clock.groups[clock.turn]])
+        for life in self.strangers():
+            if self._servers.fault(life.group) is None:
+                self._join(life)
+        self._schedule()
+
+    def _look_at_clock(self, life: Life) -> None:
+        """Costs no more than TIME, and notices an emptied store though nobody writes."""
+        believed, clock = life.id, life.clock
+        if not believed:
+            return
+
+        def answered(reply: Reply) -> None:
+            if not isinstance(reply, StoreUnavailable):
+                self.saw(life, clock, reply, believed)
+
+        keys = (self.key(life.group), self.key(life.group))
+        self._servers.send(life.group, scripts()["tick"], keys, (believed, 0), answered)
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()

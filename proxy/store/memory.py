@@ -1,0 +1,214 @@
+"""The store of a single process: the same rules as on Redis, with a counter for a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.errors import LeaseLost
+from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
+from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
+from proxy.store.merging import committed, observed
+from proxy.store.metering import Timed
+from proxy.store.turns import Turn, Turns
+
+_INCARNATION: Final = "memory"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One resource. Times are the store's counter; lease ends are seconds on the event loop's clock."""
+
+    recorded: Recorded = UNKNOWN
+    changed: int = 0
+    owner: str | None = None
+    lease_end: float = 0.0
+    dirty: bool = False
+    shared: dict[str, float] = field(default_factory=dict)
+
+
+class MemoryStore:
+    """Versions and claims in this process's memory.
+
+    Args:
+        lease: seconds for which a claim lasts unless it is renewed.
+        wait: seconds that `claim` waits for others.
+        capacity: most resources remembered; those not used for longest are forgotten first.
+        meter: told of every call.
+    """
+
+    def __init__(
+        self, *, lease: float, wait: float, capacity: int = 100_000, meter: Meter | None = None
+    ) -> None:
+        self._lease = lease
+        self._wait = wait
+        self._capacity = capacity
+        self._meter = meter
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._clock = 1
+        self._floor = 0
+        self._tokens = itertools.count(1)
+        self._turns = Turns()
+        self._held: dict[str, Turn] = {}
+
+    # The life of the store.
+
+    async def open(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+    async def health(self) -> Health:
+        return Health(True, "The versions are in this process's memory.")
+
+    # The door.
+
+    def stamp(self, key: str) -> Stamp | None:  # noqa: ARG002
+        return Stamp(self._now(), _INCARNATION)
+
+    def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
+        with self._timed("observe"):
+            result = self._observe(key, stamp, version)
+        seen(result)
+
+    async def look(self, key: str) -> Recorded:
+        with self._timed("look"):
+            entry = self._entries.get(key)
+            return UNKNOWN if entry is None else entry.recorded
+
+    async def claim(self, key: str, *, shared: bool = False) -> Claim:
+        with self._timed("claim"):
+            return self._claim_shared(key) if shared else await self._claim(key)
+
+    async def renew(self, claim: Claim) -> None:
+        with self._timed("renew"):
+            self._renew(claim)
+
+    async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+        with self._timed("release"):
+            if outcome is UNSETTLED:
+                return self._leave(claim)
+            released = self._release(claim, committed(claim.recorded, outcome))
+            if turn := self._held.pop(claim.token, None):
+                turn.end()
+            return released
+
+    async def forget(self, key: str) -> None:
+        with self._timed("forget"):
+            self._forget(self._entry(key))
+
+    # One step each: no await, so nothing comes in between.
+
+    def _observe(self, key: str, stamp: Stamp, version: Version | Absent) -> Observed:
+        entry = self._entry(key)
+        if entry.owner or entry.shared or stamp.incarnation != _INCARNATION or stamp.time <= entry.changed:
+            return Observed.REFUSED
+        entry.recorded, result = observed(entry.recorded, version)
+        return result
+
+    async def _claim(self, key: str) -> Claim:
+        turn = await self._turns.take(key, self._time() + self._wait)
+        entry = self._entry(key)
+        # Ours is the only process: whoever has the turn finds no living owner.
+        claim = self._new_claim(key, entry.recorded)
+        entry.recorded = UNKNOWN
+        entry.owner, entry.lease_end, entry.dirty = claim.token, claim.deadline, bool(entry.shared)
+        turn.hold(claim.deadline)
+        self._held[claim.token] = turn
+        return claim
+
+    def _claim_shared(self, key: str) -> Claim:
+        entry = self._entry(key)
+        claim = self._new_claim(key, UNKNOWN, shared=True)
+        self._forget(entry)
+        entry.shared[claim.token] = claim.deadline
+        return claim
+
+    def _renew(self, claim: Claim) -> None:
+        entry = self._entry(claim.key)
+        deadline = self._time() + self._lease
+        if entry.owner == claim.token:
+            entry.lease_end = deadline
+        elif claim.token in entry.shared:
+            entry.shared[claim.token] = deadline
+        else:
+            raise LeaseLost("the claim's lease ran out")
+        claim.deadline = deadline
+        if turn := self._held.get(claim.token):
+            turn.hold(deadline)
+
+    def _leave(self, claim: Claim) -> bool:
+        try:
+            self._renew(claim)
+        except LeaseLost:
+            return False
+        finally:
+            self._held.pop(claim.token, None)
+        return True
+
+    def _release(self, claim: Claim, outcome: Recorded) -> bool:
+        entry = self._entry(claim.key)
+        if entry.owner != claim.token:
+            ours = entry.shared.pop(claim.token, None) is not None
+            # Its write may have taken effect at any moment until now.
+            self._forget(entry)
+            return ours
+        entry.owner = None
+        entry.changed = self._now()
+        entry.recorded = UNKNOWN if entry.dirty or entry.shared else outcome
+        return True
+
+    def _forget(self, entry: _Entry) -> None:
+        entry.recorded = UNKNOWN
+        entry.changed = self._now()
+        entry.dirty = True
+
+    # Entries and time.
+
+    def _new_claim(self, key: str, recorded: Recorded, *, shared: bool = False) -> Claim:
+        token = str(next(self._tokens))
+        return Claim(key, token, recorded, self._time() + self._lease, shared, _INCARNATION)
+
+    def _entry(self, key: str) -> _Entry:
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry(changed=self._floor)
+            self._evict()
+        self._entries.move_to_end(key)
+        self._expire(entry)
+        return entry
+
+    def _expire(self, entry: _Entry) -> None:
+        """A claim whose lease ran out may have written until now (rule 5)."""
+        time = self._time()
+        if entry.owner and entry.lease_end <= time:
+            entry.owner, entry.changed = None, self._now()
+        for token in [token for token, lease_end in entry.shared.items() if lease_end <= time]:
+            del entry.shared[token]
+            entry.changed, entry.dirty = self._now(), True
+
+    def _evict(self) -> None:
+        """Forgets the least used, but never its last change: that raises the floor (rule 3)."""
+        for _ in range(len(self._entries) - self._capacity):
+            key, entry = self._entries.popitem(last=False)
+            self._expire(entry)
+            if entry.owner or entry.shared:
+                self._entries[key] = entry
+            else:
+                self._floor = max(self._floor, entry.changed)
+
+    def _now(self) -> int:
+        """A new moment, later than every other one given out."""
+        self._clock += 1
+        return self._clock
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _timed(self, operation: str) -> Timed:
+        return Timed(self._meter, operation)

@@ -1,0 +1,53 @@
+"""What this process recorded in the store a moment ago, so that it need not record the same again."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from proxy.rules.versions import ABSENT, Absent, Version
+
+_SIZE: Final = 10_000
+
+
+class Mirror:
+    """A bounded memory of recorded versions.
+
+    It only ever saves a call: a version that is in it was in the store, and if another process has changed
+    that since, one observation is missed for at most `seconds`.
+
+    Args:
+        seconds: for how long an entry is believed.
+        size: most resources remembered.
+    """
+
+    def __init__(self, seconds: float, size: int = _SIZE) -> None:
+        self._seconds = seconds
+        self._size = size
+        self._entries: OrderedDict[str, tuple[str, float, dict[str, Version | Absent]]] = OrderedDict()
+
+    def holds(self, key: str, incarnation: str, version: Version | Absent, now: float) -> bool:
+        """Whether just this was recorded, in this incarnation, not long ago."""
+        entry = self._entries.get(key)
+        if entry is None or entry[0] != incarnation or entry[1] < now:
+            return False
+        return entry[2].get(variant(version)) == version
+
+    def put(self, key: str, incarnation: str, version: Version | Absent, now: float, *, alone: bool) -> None:
+        """Remembers a recorded version; `alone` where it took the place of all others."""
+        entry = self._entries.pop(key, None)
+        if entry is None or entry[0] != incarnation or entry[1] < now or alone:
+            entry = (incarnation, now + self._seconds, {})
+        entry[2][variant(version)] = version
+        self._entries[key] = entry
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        """Forgets a resource: a write of this process may have changed it."""
+        self._entries.pop(key, None)
+
+
+def variant(version: Version | Absent) -> str:
+    """The variant that an observation is about; absence is of the whole resource."""
+    return "" if version is ABSENT else version.variant

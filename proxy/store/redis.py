@@ -1,0 +1,342 @@
+"""The store that many processes share: Redis, standalone, behind Sentinel, or as a Cluster.
+
+One hash for each resource, one script for each step (`scripts/`), so every change is atomic and touches one
+key beside the store's incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import partial
+from typing import Final, Self
+
+from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
+from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
+from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
+from proxy.store.address import Topology, parse_url
+from proxy.store.calls import Calls, stranger
+from proxy.store.cluster import ClusterServers
+from proxy.store.faults import Unanswered
+from proxy.store.lines import outcome_words, recorded, seen_words
+from proxy.store.link import Info
+from proxy.store.lives import Life, Lives
+from proxy.store.merging import MAX_VARIANTS, committed
+from proxy.store.mirror import Mirror
+from proxy.store.servers import OneServer, Servers
+from proxy.store.turns import Turn, Turns
+from proxy.store.wire import Reply, Word
+
+_PAUSE: Final = (0.005, 0.1)  # seconds between two questions for a busy claim: the first, and the longest
+_MOST_OBSERVATIONS: Final = 1024  # on their way at one time
+_MOST_ORPHANS: Final = 1000
+_LEAST_STAMP_AGE: Final = 60.0  # seconds
+_HEALTH: Final = 0.9  # seconds
+
+_SEEN: Final = {
+    b"recorded": Observed.RECORDED,
+    b"same": Observed.SAME,
+    b"changed": Observed.CHANGED,
+    b"refused": Observed.REFUSED,
+    b"incarnation": Observed.REFUSED,
+}
+
+
+class RedisStore:
+    """Versions and claims in Redis.
+
+    Args:
+        servers: where the scripts run.
+        lease: seconds for which a claim lasts unless it is renewed.
+        wait: seconds that `claim` waits for others.
+        grace: None: a new incarnation waits one lease before it grants claims, unless nobody knows of an
+            older one. Seconds: even a first start waits as long.
+        prefix: of every key.
+        ttl: seconds that a resource is remembered after its last use.
+        meter: told of every call.
+        chance: source of names, tokens and jitter.
+        mirror_seconds: for how long this process believes that what it recorded is still recorded.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        *,
+        lease: float,
+        wait: float,
+        grace: float | None = None,
+        timeout: float = 1.0,
+        prefix: str = "pp",
+        ttl: float = 604_800,
+        meter: Meter | None = None,
+        chance: random.Random | None = None,
+        mirror_seconds: float = 60.0,
+    ) -> None:
+        self._servers = servers
+        self._lease = lease
+        self._wait = wait
+        self._timeout = timeout
+        self._chance = chance or random.SystemRandom()
+        self._lease_words = round(lease * 1e6)
+        oldest_stamp = max(2 * lease, _LEAST_STAMP_AGE)
+        self._oldest_stamp = round(oldest_stamp * 1e6)
+        self._lives = Lives(
+            servers,
+            prefix=prefix,
+            lease=lease,
+            grace=grace or 0.0,
+            chance=self._chance,
+            joined=self._release_orphans,
+        )
+        self._mirror = Mirror(mirror_seconds)
+        # An entry outlives every claim on it and every stamp that it must still refuse (rule 3).
+        kept = max(ttl, 2 * oldest_stamp)
+        self._calls = Calls(servers, self._lives, self._mirror, prefix=prefix, ttl=kept, meter=meter)
+        self._turns = Turns()
+        self._held: dict[str, Turn] = {}
+        self._observing: dict[tuple[str, Version | Absent], list[Seen]] = {}
+        self._orphans: dict[str, tuple[Claim, tuple[Word, ...]]] = {}
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str,
+        *,
+        lease: float,
+        wait: float,
+        grace: float | None = None,
+        timeout: float = 1.0,
+        prefix: str = "pp",
+        ttl: float = 604_800,
+        meter: Meter | None = None,
+    ) -> Self:
+        """Builds a store from its URL; `proxy.store.address` lists the forms.
+
+        Args:
+            timeout: seconds for a connection and for every reply.
+
+        Raises:
+            ConfigurationError: the URL cannot be used.
+        """
+        parsed = parse_url(url)
+        kind = ClusterServers if parsed.topology is Topology.CLUSTER else OneServer
+        return cls(
+            kind(parsed, timeout),
+            lease=lease,
+            wait=wait,
+            grace=grace,
+            timeout=timeout,
+            prefix=prefix,
+            ttl=ttl,
+            meter=meter,
+        )
+
+    # The life of the store.
+
+    async def open(self) -> None:
+        """Connects; returns when connected, or after `timeout` without, and goes on trying."""
+        self._lives.open()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._lives.wait_joined()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        await self._lives.close()
+
+    async def health(self) -> Health:
+        try:
+            async with asyncio.timeout(_HEALTH):
+                infos = await self._servers.infos()
+        except StoreUnavailable as fault:
+            return Health(False, fault.reason)
+        except TimeoutError:
+            return Health(False, "Redis did not answer in time.")
+        warnings = tuple(warning for info in infos if (warning := _eviction(info)))
+        if self._lives.strangers():
+            return Health(False, "The store is being joined.", warnings)
+        if left := self._lives.grace_left():
+            return Health(False, _grace_reason(left), warnings)
+        return Health(True, f"Connected to Redis {infos[0].version}.", warnings)
+
+    # The door.
+
+    def stamp(self, key: str) -> Stamp | None:
+        return self._lives.stamp(self._calls.group(key))
+
+    def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
+        if self._mirror.holds(key, stamp.incarnation, version, self._time()):
+            self._lives.used()
+            seen(Observed.SAME)
+            return
+        pending = self._observing.get((key, version))
+        if pending is not None:
+            pending.append(seen)
+        elif len(self._observing) >= _MOST_OBSERVATIONS:
+            seen(Observed.LOST)
+        else:
+            self._observing[key, version] = [seen]
+            self._observe(key, stamp, version)
+
+    async def look(self, key: str) -> Recorded:
+        reply = await self._calls.call("look", key)
+        if reply[1] == b"incarnation":
+            raise stranger()
+        return recorded(reply[2:])
+
+    async def claim(self, key: str, *, shared: bool = False) -> Claim:
+        if shared:
+            return _granted(await self._ask_for(Claim(key, self._token(), shared=True)))
+        until = self._time() + self._wait
+        turn = await self._turns.take(key, until)
+        try:
+            claim = await self._ask_until(key, turn, until)
+        except BaseException:
+            turn.end()
+            raise
+        turn.hold(claim.deadline)
+        self._held[claim.token] = turn
+        return claim
+
+    async def renew(self, claim: Claim) -> None:
+        began = self._time()
+        words = (claim.token, self._lease_words)
+        reply = await self._calls.call("renew", claim.key, words, claim.incarnation)
+        if reply[1] != b"renewed":
+            raise LeaseLost("the claim's lease ran out, or the store was emptied or replaced")
+        claim.deadline = began + self._lease
+        if turn := self._held.get(claim.token):
+            turn.hold(claim.deadline)
+
+    async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+        if outcome is UNSETTLED:
+            return await self._leave(claim)
+        words = (claim.token, *outcome_words(committed(claim.recorded, outcome)))
+        reply = self._calls.call("release", claim.key, words, claim.incarnation)
+        # Already on its way, and the next one's question stays behind it on the same connection.
+        if turn := self._held.pop(claim.token, None):
+            turn.end()
+        try:
+            return bool((await reply)[1] == b"released")
+        except Unanswered:
+            self._adopt_orphan(claim, words)
+            raise
+
+    async def forget(self, key: str) -> None:
+        reply = await self._calls.call("forget", key)
+        if reply[1] == b"incarnation":
+            raise stranger()
+
+    # Claiming.
+
+    async def _ask_until(self, key: str, turn: Turn, until: float) -> Claim:
+        """Asks again and again, ever more slowly, until the claim is granted or the time is over."""
+        pause, longest = _PAUSE
+        while True:
+            claim = Claim(key, self._token())
+            answer = await self._ask_for(claim)
+            if isinstance(answer, Claim):
+                return answer
+            now = self._time()
+            turn.expect(now + answer.retry_after)
+            if now >= until:
+                raise answer
+            # Jitter, so that processes that wait for the same claim don't ask in step.
+            await asyncio.sleep(min(pause * self._chance.uniform(0.5, 1.0), answer.retry_after, until - now))
+            pause = min(pause * 2, longest)
+
+    async def _ask_for(self, claim: Claim) -> Claim | ClaimBusy:
+        """Asks once. Who stops waiting for the reply gives the claim back, should it have been granted."""
+        claim.incarnation = self._calls.life(claim.key).id
+        claim.deadline = self._time() + self._lease
+        words = (claim.token, self._lease_words, "shared" if claim.shared else "exclusive")
+        try:
+            reply = await self._calls.call("claim", claim.key, words)
+        except asyncio.CancelledError:
+            self._calls.send("release", claim.key, (claim.token, "drop"), _ignore, claim.incarnation)
+            raise
+        except Unanswered:
+            self._adopt_orphan(claim, (claim.token, "drop"))
+            raise
+        return _read_answer(claim, reply)
+
+    async def _leave(self, claim: Claim) -> bool:
+        """Nobody knows how the write ended: one more lease from now, and nobody to end it (rule 5)."""
+        try:
+            await self.renew(claim)
+        except LeaseLost:
+            return False
+        finally:
+            self._held.pop(claim.token, None)
+        return True
+
+    def _adopt_orphan(self, claim: Claim, words: tuple[Word, ...]) -> None:
+        """Remembers a release that was perhaps not heard, to say it again on the next connection."""
+        if len(self._orphans) < _MOST_ORPHANS:
+            self._orphans[claim.token] = (claim, words)
+
+    def _release_orphans(self, life: Life) -> None:
+        group = [token for token, (claim, _) in self._orphans.items() if self._calls.life(claim.key) is life]
+        for token in group:
+            claim, words = self._orphans.pop(token)
+            if claim.incarnation == life.id and claim.deadline > self._time():
+                self._calls.send("release", claim.key, words, _ignore, claim.incarnation)
+
+    # Observing.
+
+    def _observe(self, key: str, stamp: Stamp, version: Version | Absent) -> None:
+        words = (stamp.time, self._oldest_stamp, *seen_words(version), MAX_VARIANTS)
+        done = partial(self._observed, key, stamp.incarnation, version)
+        self._calls.send("observe", key, words, done, stamp.incarnation)
+
+    def _observed(self, key: str, incarnation: str, version: Version | Absent, reply: Reply) -> None:
+        result = Observed.LOST if isinstance(reply, Exception) else _SEEN[reply[1]]
+        if result in (Observed.RECORDED, Observed.SAME, Observed.CHANGED):
+            alone = result is Observed.CHANGED
+            self._mirror.put(key, incarnation, version, self._time(), alone=alone)
+        for seen in self._observing.pop((key, version)):
+            seen(result)
+
+    def _token(self) -> str:
+        return f"{self._chance.getrandbits(64):016x}"
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _read_answer(claim: Claim, reply: list[Reply]) -> Claim | ClaimBusy:
+    match reply[1]:
+        case b"granted":
+            claim.recorded = recorded(reply[2:]) if not claim.shared else UNKNOWN
+            return claim
+        case b"busy":
+            return ClaimBusy(reply[2] / 1e6)
+        case b"grace":
+            raise StoreUnavailable(_grace_reason(reply[2] / 1e6), reply[2] / 1e6)
+        case _:
+            raise stranger()
+
+
+def _granted(answer: Claim | ClaimBusy) -> Claim:
+    if isinstance(answer, ClaimBusy):
+        raise answer
+    return answer
+
+
+def _grace_reason(left: float) -> str:
+    return f"The store is new or was emptied; earlier writes may be under way for {left:.1f} seconds more."
+
+
+def _eviction(info: Info) -> str:
+    if info.maxmemory == 0 or info.policy == "noeviction":
+        return ""
+    return (
+        f"Redis evicts keys when it is full (maxmemory-policy {info.policy}): that may drop the claim of a "
+        "write under way. Set maxmemory-policy noeviction."
+    )
+
+
+def _ignore(reply: Reply) -> None:
+    """Nobody waits for it."""

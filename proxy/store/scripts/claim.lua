@@ -1,0 +1,29 @@
+-- Takes a resource's claim, and with it the recorded versions out of the store (rules 1 and 2).
+-- ARGV[3]  token
+-- ARGV[4]  lease in microseconds
+-- ARGV[5]  'exclusive' or 'shared'
+-- Replies  granted and the versions handed over; busy and the rest of the other's lease; grace and its rest.
+
+local lease_end = now + tonumber(ARGV[4])
+local entry
+
+if ARGV[5] == 'shared' then
+  -- It excludes nobody, so the grace has nothing to wait for: what was recorded is erased, and nothing is
+  -- recorded or committed while it lasts.
+  entry = load()
+  redis.call('HSET', KEYS[1], 'p' .. ARGV[3], decimal(lease_end))
+  forget(entry)
+  return {now, 'granted', 'unknown'}
+end
+
+if now < grace_end then
+  return {now, 'grace', grace_end - now}
+end
+entry = load()
+if entry.owner then
+  return {now, 'busy', entry.lease_end - now}
+end
+redis.call('HSET', KEYS[1], 'i', ARGV[1], 't', decimal(entry.changed), 'o', ARGV[3], 'u', decimal(lease_end))
+erase_versions(entry)
+keep()
+return describe({now, 'granted'}, entry)

@@ -1,0 +1,44 @@
+-- Joins the store's present incarnation, or makes a new one (rule 6). Run on every new connection.
+-- KEYS[1]  the store's incarnation, a hash: id; run, the server process it was made in; made, when;
+--          grace, until when no claim is granted and no stamp is worth anything (0: there was none)
+-- ARGV[1]  run_id of the server at the other end of this connection
+-- ARGV[2]  the incarnation that the caller knew last, or empty
+-- ARGV[3]  a name for a new one
+-- ARGV[4]  lease in microseconds: how long a writer of an older incarnation may still be at work
+-- ARGV[5]  grace in microseconds that even a first start waits
+-- Replies  the time, the incarnation, and the end of its grace.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local life = redis.call('HMGET', KEYS[1], 'id', 'run', 'made', 'grace')
+local id, run, made, grace_end = life[1], life[2], tonumber(life[3]), tonumber(life[4])
+local lease = tonumber(ARGV[4])
+
+local function decimal(number)
+  return string.format('%.0f', number)
+end
+
+if id and run == ARGV[1] then
+  if ARGV[2] == '' or ARGV[2] == id then
+    return {now, id, grace_end}
+  end
+  -- Whatever the caller knew ended before this one was made. If that is being waited for, it is enough, as
+  -- long as it is waited for the caller's own lease too. Otherwise somebody who knew nothing made this one
+  -- without grace: announce it now.
+  if grace_end > 0 then
+    grace_end = math.max(grace_end, made + lease)
+    redis.call('HSET', KEYS[1], 'grace', decimal(grace_end))
+    return {now, id, grace_end}
+  end
+end
+
+local grace = tonumber(ARGV[5])
+if id or ARGV[2] ~= '' then
+  grace = math.max(grace, lease)
+end
+grace_end = 0
+if grace > 0 then
+  grace_end = now + grace
+end
+redis.call('HSET', KEYS[1], 'id', ARGV[3], 'run', ARGV[1], 'made', decimal(now), 'grace', decimal(grace_end))
+return {now, ARGV[3], grace_end}

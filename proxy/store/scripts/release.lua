@@ -1,0 +1,38 @@
+-- Ends a claim and commits what its holder knows (rule 2).
+-- ARGV[3]  token
+-- ARGV[4]  known, absent, unknown; or drop, for a claim that was perhaps granted and surely not used
+-- ARGV[5..]  with known: pairs of variant and version
+-- Replies  released, or lost.
+
+local token, outcome = ARGV[3], ARGV[4]
+local entry = load()
+
+if entry.shared[token] then
+  redis.call('HDEL', KEYS[1], 'p' .. token)
+  if outcome ~= 'drop' then
+    forget(entry) -- its write may have taken effect at any moment until now
+  end
+  return {now, 'released'}
+end
+
+if entry.owner ~= token then
+  if outcome ~= 'drop' then
+    forget(entry) -- a write that outlived its lease ended just now: whatever is recorded is in doubt
+  end
+  return {now, 'lost'}
+end
+
+-- HDEL first: it needs no memory, and lets the rest pass on a full server.
+redis.call('HDEL', KEYS[1], 'o', 'u', 'd')
+redis.call('HSET', KEYS[1], 't', decimal(math.max(now, entry.changed)))
+if not entry.dirty and not entry.is_shared then
+  if outcome == 'absent' then
+    redis.call('HSET', KEYS[1], 'a', '1')
+  elseif outcome == 'known' then
+    for n = 5, #ARGV, 2 do
+      redis.call('HSET', KEYS[1], 'v' .. ARGV[n], ARGV[n + 1])
+    end
+  end
+end
+keep()
+return {now, 'released'}
