@@ -162,7 +162,9 @@ def gateway(status: int, reason: str, *, maybe_applied: bool) -> Problem:
     if maybe_applied:
         recovery = "GET the resource to see whether your change was made before you send it again."
     members = {"maybe_applied": maybe_applied}
-    return Problem(status, kind, title, f"The backend gave no usable answer: {_lower(reason)}", recovery, members)
+    return Problem(
+        status, kind, title, f"The backend gave no usable answer: {_lower(reason)}", recovery, members
+    )
 
 
 _GATEWAY: Final = {

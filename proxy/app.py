@@ -1,0 +1,272 @@
+"""Builds the house from the settings, and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import secrets
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import uvloop
+
+from proxy import __version__
+from proxy.admin import Admin
+from proxy.edge import Edge, Limits
+from proxy.errors import ConfigurationError
+from proxy.exchange import Answer, Request
+from proxy.gate import Gate, Outgoing
+from proxy.log import AccessLog, AccessRecord, setup
+from proxy.metrics import Metrics, Watched
+from proxy.rules.minting import Minter
+from proxy.rules.routing import Router
+from proxy.settings import Address, Settings
+from proxy.store.memory import MemoryStore
+from proxy.store.redis import RedisStore
+from proxy.upstream.pool import Pool
+
+_log = logging.getLogger("proxy.app")
+
+
+class App:
+    """The whole proxy in one event loop.
+
+    Args:
+        settings: valid ones.
+
+    Attributes:
+        address: host and port that clients connect to, once started.
+        admin_address: the same of the admin port, or None where there is none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        routes = settings.resolved_routes()
+        default = settings.default_route()
+        names = [*(route.match for route in routes), default.match]
+        self._metrics = Metrics(names, version=__version__)
+        self._store = _store(settings, self._metrics)
+        self._pool = _pool(settings, self._metrics)
+        self._gate = Gate(
+            Router(routes, default),
+            self._store,
+            self._pool,
+            self._metrics,
+            _outgoing(settings, self._pool),
+            clock=self._loop.time,
+            now_year=_year,
+            work=settings.upstream.timeout,
+            lease=settings.lease,
+            memory_body=settings.limits.memory_body,
+        )
+        self._access = AccessLog(sys.stdout, settings.log.format.value) if settings.log.access else None
+        self._edge = Edge(self._gate, _limits(settings), self._tell)
+        self._admin: Admin | None = None
+        self._server: asyncio.Server | None = None
+        self._minting: asyncio.Task[None] | None = None
+        self.address: tuple[str, int] = ("", 0)
+        self.admin_address: tuple[str, int] | None = None
+
+    async def start(self) -> None:
+        """Opens the store and both ports.
+
+        Raises:
+            ConfigurationError: a port cannot be opened.
+        """
+        settings = self._settings
+        await self._store.open()
+        self._minting = self._loop.create_task(self._find_secret())
+        await asyncio.wait([self._minting], timeout=2.0)
+        if settings.admin is not None:
+            self._admin = Admin(
+                self._metrics, self._store, host=settings.admin.host, port=settings.admin.port
+            )
+            self.admin_address = await _opened("admin", settings.admin, self._admin.start())
+        listening = self._loop.create_server(
+            self._edge, settings.listen.host or None, settings.listen.port, backlog=1024
+        )
+        self._server = await _opened("listen", settings.listen, listening)
+        self.address = self._server.sockets[0].getsockname()[:2]
+        self._metrics.watch(Watched.CLIENT_CONNECTIONS, lambda: self._edge.open)
+        _log.info("serving on http://%s:%d in front of %s", *self.address, settings.upstream.url)
+        if self.admin_address is not None:
+            _log.info("metrics and health on http://%s:%d", *self.admin_address)
+
+    async def stop(self) -> None:
+        """Stops accepting, lets what is under way finish within `drain`, and closes everything."""
+        if self._admin is not None:
+            self._admin.draining = True
+        if self._server is not None:
+            self._server.close()
+        drain = self._settings.drain
+        try:
+            async with asyncio.timeout(drain):
+                await self._edge.drain(drain)
+                await self._gate.drain()
+        except TimeoutError:
+            _log.warning(
+                "requests were still under way after %g s; their claims run out by themselves", drain
+            )
+        if self._minting is not None:
+            self._minting.cancel()
+        if self._admin is not None:
+            await self._admin.stop()
+        await self._pool.close()
+        await self._store.close()
+        if self._access is not None:
+            self._access.close()
+
+    async def _find_secret(self) -> None:
+        """Gets the key of minted tags, which every replica must share. Until it is there, none are minted."""
+        given = self._settings.tag_secret
+        if given is not None:
+            secret = given.get_secret_value().encode()
+        elif isinstance(self._store, RedisStore):
+            secret = await self._store.shared_secret()
+        else:
+            secret = secrets.token_bytes(32)
+            _log.info("tag_secret is not set: the tags that the proxy makes change when it restarts")
+        self._gate.house.minter = Minter(secret)
+
+    def _tell(self, request: Request, answer: Answer, seconds: float, sent: int) -> None:
+        trace = request.trace
+        self._metrics.request(trace.route, request.method, answer.status, seconds)
+        if trace.outcome != "off":
+            self._metrics.outcome(trace.route, request.method, trace.outcome, trace.condition, trace.reason)
+        if self._access is not None:
+            self._access.line(
+                AccessRecord(
+                    time=time.time() - seconds,
+                    method=request.method,
+                    target=request.target,
+                    status=answer.status,
+                    route=trace.route,
+                    outcome=trace.outcome,
+                    condition=trace.condition,
+                    reason=trace.reason,
+                    seconds=seconds,
+                    upstream=trace.upstream_seconds,
+                    claim=trace.claim_wait,
+                    sent=sent,
+                    client=request.peer,
+                    request_id=request.id,
+                )
+            )
+
+
+def serve(settings: Settings) -> int:
+    """Runs the proxy until SIGTERM or SIGINT.
+
+    Returns:
+        the exit status: 0, or 2 where a port could not be opened.
+    """
+    setup(settings.log.level.value, settings.log.format.value)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings))
+    except ConfigurationError as fault:
+        print(f"precondition-proxy: {fault}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    app = App(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await app.start()
+        gc.collect()
+        gc.freeze()  # what was built so far lives as long as the process
+        await stop.wait()
+        _log.info("stopping: no new connections, finishing what is under way")
+    finally:
+        await app.stop()
+
+
+_Opened = TypeVar("_Opened")
+
+
+async def _opened(key: str, address: Address, opening: Awaitable[_Opened]) -> _Opened:
+    try:
+        return await opening
+    except OSError as fault:
+        raise ConfigurationError(
+            f"{key}: cannot listen on {address}: {fault.strerror or fault}. "
+            f"Free the port or choose another, e.g. --{key} {address.host or '127.0.0.1'}:0"
+        ) from None
+
+
+def _store(settings: Settings, metrics: Metrics) -> MemoryStore | RedisStore:
+    store = settings.store
+    if store.in_memory:
+        return MemoryStore(lease=settings.lease, wait=store.wait, capacity=store.capacity, meter=metrics)
+    return RedisStore.from_url(
+        store.url.get_secret_value(),
+        lease=settings.lease,
+        wait=store.wait,
+        grace=None if store.grace == "auto" else float(store.grace),
+        timeout=store.timeout,
+        prefix=store.prefix,
+        ttl=store.ttl,
+        meter=metrics,
+    )
+
+
+def _pool(settings: Settings, metrics: Metrics) -> Pool:
+    upstream = settings.upstream
+    return Pool(
+        upstream.url,
+        timeout=upstream.timeout,
+        connect_timeout=upstream.connect_timeout,
+        max_connections=upstream.max_connections,
+        tls=_tls(settings) if upstream.url.startswith("https:") else None,
+        meter=metrics,
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    upstream = settings.upstream
+    try:
+        context = ssl.create_default_context(cafile=upstream.ca_file)
+    except (OSError, ssl.SSLError) as fault:
+        raise ConfigurationError(f"upstream.ca_file: {upstream.ca_file} cannot be used: {fault}") from None
+    if not upstream.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _outgoing(settings: Settings, pool: Pool) -> Outgoing:
+    return Outgoing(
+        host=pool.host() if settings.upstream.host.value == "upstream" else None,
+        style=settings.forwarded.value,
+        via=settings.via or "",
+        trusted=settings.trusted_proxies,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        target=limits.target,
+        field=limits.header_size,
+        fields=limits.header_count,
+        body=limits.body,
+        head_timeout=limits.head_timeout,
+        body_timeout=limits.body_timeout,
+        idle_timeout=limits.idle_timeout,
+        connections=limits.connections,
+    )
+
+
+def _year() -> int:
+    return time.gmtime().tm_year

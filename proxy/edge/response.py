@@ -1,0 +1,161 @@
+"""Answers as bytes (RFC 9112): one write where it can be, back-pressure where it cannot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from proxy.errors import ProxyError
+from proxy.exchange import Answer, Line, Request
+from proxy.gate.outgoing import trailers_wanted
+from proxy.rules.dates import format_http_date
+from proxy.rules.fields import FRAMING, lower
+from proxy.upstream import Reply
+
+if TYPE_CHECKING:
+    from proxy.edge.connection import Connection
+
+_BODILESS = frozenset({204, 304})
+_DATE = b"date"
+
+
+class Writer:
+    """Writes one answer.
+
+    Args:
+        connection: where to.
+        request: what is answered.
+        keep: whether the connection is to stay open.
+        modern: whether the client speaks HTTP/1.1.
+
+    Attributes:
+        sent: bytes of content that were written.
+        keep: whether the connection may stay open, now that the answer is written.
+    """
+
+    def __init__(self, connection: Connection, request: Request, *, keep: bool, modern: bool) -> None:
+        self._connection = connection
+        self._request = request
+        self._modern = modern
+        self.keep = keep
+        self.sent = 0
+
+    async def write(self, answer: Answer) -> None:
+        """Writes the whole answer.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        if isinstance(answer.body, bytes) or answer.body is None:
+            self.at_once(answer)
+            if self._connection.writing_paused:
+                await self._connection._drain_helper()
+            return
+        try:
+            await self._stream(answer, answer.body)
+        finally:
+            answer.body.close()
+
+    def at_once(self, answer: Answer) -> None:
+        """Writes an answer whose content is at hand: head and content in one write."""
+        body = b"" if answer.body is None or self._request.method == "HEAD" else answer.body
+        assert isinstance(body, bytes)
+        self._put(self._head(answer, _framing(answer)) + body)
+        self.sent = len(body)
+
+    def switch(self, answer: Answer) -> None:
+        """Writes the head of a 101, fields and all as the backend sent them."""
+        lines = b"".join(b"%b: %b\r\n" % line for line in answer.fields if lower(line[0]) not in FRAMING)
+        self._put(_status_line(101, answer.reason) + lines + b"\r\n")
+
+    async def _stream(self, answer: Answer, reply: Reply) -> None:
+        chunked = reply.length is None and self._modern
+        if reply.length is None and not chunked:
+            self.keep = False  # the end of the connection is the end of the content (RFC 9112 section 6.3)
+        length = None if reply.length is None else b"Content-Length: %d\r\n" % reply.length
+        framing = length or (b"Transfer-Encoding: chunked\r\n" if chunked else b"")
+        head = self._head(answer, framing)
+        if self._request.method == "HEAD":
+            self._put(head)
+            return
+        try:
+            await self._pieces(head, reply, chunked=chunked)
+        except ProxyError:
+            # The head is out: all that is left is to make sure that the answer never looks complete.
+            if self._connection.transport is not None:
+                self._connection.transport.abort()
+            self._connection.force_close()
+            self.keep = False
+            self._request.trace.outcome, self._request.trace.reason = "failed", "truncated"
+
+    async def _pieces(self, head: bytes, reply: Reply, *, chunked: bool) -> None:
+        waiting = head  # goes out with the first piece, or before we wait for it
+        self._put(waiting) if reply.length is None else None
+        waiting = b"" if reply.length is None else waiting
+        async for piece in reply.chunks():
+            self.sent += len(piece)
+            framed = b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+            self._put(waiting + framed if waiting else framed)
+            waiting = b""
+            if self._connection.writing_paused:
+                await self._connection._drain_helper()
+        if waiting:
+            self._put(waiting)
+        if chunked:
+            self._put(b"0\r\n" + self._trailers(reply) + b"\r\n")
+
+    def _trailers(self, reply: Reply) -> bytes:
+        """Trailer fields, for a client that says it reads them (RFC 9110 section 6.5.1)."""
+        fields = reply.trailers()
+        if not fields or not trailers_wanted(self._request):
+            return b""
+        return b"".join(b"%b: %b\r\n" % line for line in fields if lower(line[0]) not in FRAMING)
+
+    def _head(self, answer: Answer, framing: bytes) -> bytes:
+        pieces = [_status_line(answer.status, answer.reason)]
+        for name, value in answer.fields:
+            pieces += (name, b": ", value, b"\r\n")
+        if not _has_date(answer.fields):
+            pieces.append(_date_line())
+        pieces.append(framing)
+        if not self.keep:
+            pieces.append(b"Connection: close\r\n")
+        elif not self._modern:
+            pieces.append(b"Connection: keep-alive\r\n")
+        pieces.append(b"\r\n")
+        return b"".join(pieces)
+
+    def _put(self, data: bytes) -> None:
+        transport = self._connection.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        transport.write(data)
+
+
+def _framing(answer: Answer) -> bytes:
+    """Content-Length, where there is content or a HEAD may tell of it (RFC 9110 section 8.6)."""
+    if isinstance(answer.body, bytes) and answer.status not in _BODILESS:
+        return b"Content-Length: %d\r\n" % len(answer.body)
+    if answer.length is not None and answer.status not in _BODILESS:
+        return b"Content-Length: %d\r\n" % answer.length
+    return b""
+
+
+def _has_date(fields: Sequence[Line]) -> bool:
+    return any(lower(name) == _DATE for name, _ in fields)
+
+
+@lru_cache(maxsize=512)
+def _status_line(status: int, reason: str) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("utf-8", "surrogateescape"))
+
+
+def _date_line() -> bytes:
+    return _date_of(int(time.time()))
+
+
+@lru_cache(maxsize=2)
+def _date_of(second: int) -> bytes:
+    return b"Date: " + format_http_date(second).encode() + b"\r\n"

@@ -1,0 +1,203 @@
+"""The gate: the story of one request.
+
+    answer       which resource, which route, which conditions
+      pass_on    `mode: off`, and methods that neither read a representation nor write: not looked at
+      read       GET and HEAD: forward, record what was seen, answer 304 or 412 on what was seen
+      write      everything else: 428, advisory check, content, claim, check, forward, refresh, release
+
+Decisions are in `proxy.rules`, the seven rules of the store in `docs/consistency.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+
+from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, UpstreamTimeout
+from proxy.exchange import Answer, Request
+from proxy.gate.outgoing import Outgoing
+from proxy.gate.read import passed, read
+from proxy.gate.refuse import answer_with
+from proxy.gate.suspicion import Suspicion
+from proxy.gate.visit import House, Journal, Visit
+from proxy.gate.write import write
+from proxy.rules.aftermath import same_origin_target
+from proxy.rules.conditions import NONE, READS, UNEVALUATED, Malformed, parse_conditions
+from proxy.rules.methods import effective_method
+from proxy.rules.minting import Minter, plain_tags
+from proxy.rules.patterns import expand
+from proxy.rules.refusals import gateway, malformed, rejected, unavailable
+from proxy.rules.resources import Target, forwarded_target, read_target, resource_key
+from proxy.rules.routing import Mode, Route, Router
+from proxy.store import Store
+from proxy.upstream import Call, Upstream
+
+__all__ = ["Gate", "Journal", "Outgoing"]
+
+_log = logging.getLogger("proxy.gate")
+_MOVES = frozenset({"MOVE", "COPY"})
+
+
+class Gate:
+    """Decides about requests.
+
+    Args:
+        router: finds the route of a path.
+        store, upstream, journal: the rooms that are asked and told.
+        outgoing: makes the fields that go to the backend.
+        clock: monotonic seconds.
+        now_year: the present year.
+        work: the longest that the backend works on a request, in seconds.
+        lease: how long a claim lasts, in seconds; longer than `work` (rule 5).
+        memory_body: content up to so many bytes stays in memory before a write.
+        strip_override: whether fields that override the method are ignored and removed.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        store: Store,
+        upstream: Upstream,
+        journal: Journal,
+        outgoing: Outgoing,
+        *,
+        clock: Callable[[], float],
+        now_year: Callable[[], int],
+        work: float,
+        lease: float,
+        memory_body: int = 1 << 20,
+        minter: Minter | None = None,
+        strip_override: bool = False,
+    ) -> None:
+        self._router = router
+        self._strip_override = strip_override
+        self._writing: set[asyncio.Task[Answer]] = set()
+        self.house = House(
+            store=store,
+            upstream=upstream,
+            minter=minter,
+            outgoing=outgoing,
+            journal=journal,
+            suspicion=Suspicion(clock),
+            clock=clock,
+            now_year=now_year,
+            work=work,
+            lease=lease,
+            memory_body=memory_body,
+            key_of=self._key_of,
+            finish=self._finish,
+        )
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer to a request. Faults of the store, the backend and the client become answers here."""
+        trace = request.trace
+        try:
+            return await self._walk(request)
+        except (ClaimBusy, StoreUnavailable) as fault:
+            trace.outcome = "failed"
+            trace.reason = "busy" if isinstance(fault, ClaimBusy) else "store"
+            return answer_with(unavailable(str(fault), fault.retry_after), request)
+        except UpstreamError as fault:
+            status = 504 if isinstance(fault, UpstreamTimeout) else 502
+            writes = request.method not in READS | UNEVALUATED
+            trace.outcome, trace.reason = "failed", "upstream"
+            trace.applied_unknown = writes and fault.maybe_applied
+            return answer_with(gateway(status, str(fault), maybe_applied=trace.applied_unknown), request)
+        except BodyError as fault:
+            trace.outcome, trace.reason = "failed", "content"
+            return answer_with(rejected(fault.status, str(fault)), request)
+
+    async def drain(self) -> None:
+        """Waits for the writes that are under way."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    async def _walk(self, request: Request) -> Answer:
+        target = read_target(request.target)
+        route, parameters = self._router.find(target.path)
+        request.trace.route = route.match
+        if route.mode is Mode.OFF or request.upgrade is not None:
+            request.trace.outcome = "off"
+            return await self._pass_on(request, forwarded_target(route, target))
+        if target.doubt is not None:
+            return self._doubtful(request, target)
+        method = effective_method(request.method, request.headers, strip=self._strip_override)
+        conditions = parse_conditions(method, request.headers, now_year=self.house.now_year())
+        if isinstance(conditions, Malformed):
+            request.trace.condition, request.trace.reason = conditions.field, "malformed"
+            if route.mode is Mode.ENFORCE:
+                request.trace.outcome = "refused"
+                return answer_with(malformed(conditions), request)
+            request.trace.outcome = "reported"
+            conditions = NONE
+        key = resource_key(route, target, request.headers)
+        wire = forwarded_target(route, target)
+        visit = Visit(request, method, route, target, wire, key, conditions)
+        if method in READS:
+            return await read(self.house, visit)
+        if method in UNEVALUATED:
+            return await self._pass_on(request, visit.wire)
+        visit.conditions = plain_tags(conditions)
+        visit.destination = self._destination(request) if method in _MOVES else None
+        if route.invalidates:
+            templates = (expand(template, parameters) for template in route.invalidates)
+            visit.touched = tuple(self._key_of(path, request) or path for path in templates if path)
+        return await write(self.house, visit)
+
+    def _doubtful(self, request: Request, target: Target) -> Answer:
+        """Two servers may read such a path as two resources; a guard on one would not hold for the other."""
+        request.trace.outcome, request.trace.reason = "refused", "target"
+        reason = f"The path holds {target.doubt}, which servers read in different ways."
+        return answer_with(rejected(400, reason), request)
+
+    async def _pass_on(self, request: Request, wire: bytes) -> Answer:
+        """Forwards what is not looked at, streaming both ways; an upgrade gets the connection itself."""
+        house = self.house
+        whole = request.body.complete()
+        call = Call(
+            request.method,
+            wire,
+            house.outgoing.of(request),
+            request.body if whole is None else whole,
+            expects_upgrade=request.upgrade,
+            early=request.early,
+        )
+        reply = await house.upstream.send(call)
+        request.trace.upstream_seconds += house.clock() - reply.sent_at
+        if reply.status == 101:
+            return Answer(101, reply.reason, list(reply.fields), None, tunnel=reply.tunnel())
+        if request.method == "HEAD":
+            text = reply.headers.get("Content-Length", "")
+            answer = passed(reply)
+            reply.close()
+            answer.body, answer.length = None, int(text) if text.isascii() and text.isdigit() else None
+            return answer
+        return passed(reply)
+
+    def _destination(self, request: Request) -> str | None:
+        """The other end of a MOVE or COPY (RFC 4918 section 10.3): it is written too."""
+        value = request.headers.get("Destination")
+        host = request.headers.get("Host", "").lower()
+        target = None if value is None else same_origin_target(value, "/", frozenset({host}))
+        return None if target is None else self._key_of(target, request)
+
+    def _key_of(self, text: str, request: Request) -> str | None:
+        target = read_target(text)
+        route: Route = self._router.find(target.path)[0]
+        if route.mode is Mode.OFF or target.doubt is not None:
+            return None
+        return resource_key(route, target, request.headers)
+
+    async def _finish(self, writing: Coroutine[None, None, Answer]) -> Answer:
+        """Runs a write that has its content to the end: it is committed even where its client leaves."""
+        task = asyncio.ensure_future(writing)
+        self._writing.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[Answer]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            # Told to the client where there still is one; asyncio must not report it a second time.
+            _log.debug("a write ended with %r", task.exception())

@@ -1,0 +1,171 @@
+"""Whether a write's conditions hold: by the record where it may be believed, else by asking the backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from proxy.exchange import Answer
+from proxy.gate.probe import Found, Relayed, probe
+from proxy.gate.read import observe
+from proxy.gate.refuse import answer_with, note, refused
+from proxy.gate.visit import House, Visit
+from proxy.rules.fields import lower, replace
+from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
+from proxy.rules.refusals import condition_required
+from proxy.rules.routing import Verify
+from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded
+from proxy.store import Stamp
+
+
+@dataclass(slots=True)
+class Passed:
+    """The conditions hold.
+
+    Attributes:
+        state: what is current, as far as is known: put back where the write is not sent after all.
+    """
+
+    state: Recorded
+
+
+@dataclass(slots=True)
+class Refused:
+    """The write is not sent; the answer says why."""
+
+    answer: Answer
+    state: Recorded
+
+
+async def check(
+    house: House, visit: Visit, recorded: Recorded, stamp: Stamp | None = None
+) -> Passed | Refused:
+    """Evaluates the conditions of a write.
+
+    Args:
+        recorded: what the store knows.
+        stamp: a moment before this call where no claim is held, so that what a probe finds is recorded.
+
+    Raises:
+        StoreUnavailable, UpstreamError: what is current cannot be found out.
+    """
+    if not visit.conditions.guards:
+        return Passed(recorded)
+    believed, reason = _believed(house, visit, recorded)
+    decision = evaluate(visit.conditions, visit.method, believed)
+    match decision:
+        case Proceed():
+            return _proceed(house, visit, decision, recorded)
+        case Refuse() if visit.route.verify is Verify.NEVER:
+            return await _refuse_by_record(house, visit, decision, recorded)
+        case Refuse() | NeedCurrent():
+            return await _ask(house, visit, recorded, reason, stamp)
+        case NotModified():
+            raise AssertionError("304 is for reads")
+        case _:
+            assert_never(decision)
+
+
+def _believed(house: House, visit: Visit, recorded: Recorded) -> tuple[Recorded, str]:
+    """What the decision starts from, and why the backend would be asked."""
+    if recorded is UNKNOWN:
+        return UNKNOWN, "unknown"
+    match visit.route.verify:
+        case Verify.NEVER:
+            return recorded, "unknown"
+        case Verify.ALWAYS:
+            return UNKNOWN, "verify"
+        case Verify.AUTO:
+            suspected = house.suspicion.holds_for(visit.route.match)
+            return (UNKNOWN, "verify") if suspected else (recorded, "mismatch")
+        case _:
+            assert_never(visit.route.verify)
+
+
+def _proceed(house: House, visit: Visit, decision: Proceed, state: Recorded) -> Passed | Refused:
+    if decision.ignored is None:
+        return Passed(state)
+    house.journal.ignored(visit.route.match, decision.ignored)
+    if visit.method in visit.route.require and visit.conditions.if_none_match is None:
+        # RFC 9110 section 13.1.4 has the date ignored; then nothing protects the write, and the route
+        # demands that something does.
+        return Refused(required(visit), state)
+    return Passed(state)
+
+
+def required(visit: Visit) -> Answer:
+    """428: the route demands a condition (RFC 6585 section 3)."""
+    trace = visit.request.trace
+    trace.outcome, trace.reason = "refused", "required"
+    return answer_with(condition_required(visit.request.method), visit.request)
+
+
+async def _refuse_by_record(house: House, visit: Visit, refusal: Refuse, state: Recorded) -> Passed | Refused:
+    """`verify: never`: the record alone refuses. It is not this caller's, so nothing of it is told."""
+    if _wants_representation(visit):
+        return await _ask(house, visit, state, "representation", None)
+    return Refused(refused(visit, refusal, UNKNOWN), state)
+
+
+async def _ask(
+    house: House, visit: Visit, recorded: Recorded, reason: str, stamp: Stamp | None
+) -> Passed | Refused:
+    """Unknown, or a mismatch: the backend is asked (rule 7), so a stale record never refuses anybody."""
+    found = await probe(house, visit, reason)
+    if isinstance(found, Relayed):
+        visit.request.trace.outcome, visit.request.trace.reason = "relayed", "probe"
+        return Refused(found.answer, recorded)
+    _compare(house, visit, recorded, found)
+    if stamp is not None:
+        observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
+    decision = evaluate(visit.conditions, visit.method, found.state)
+    if isinstance(decision, Refuse):
+        return Refused(_refusal(visit, decision, found), found.state)
+    if isinstance(decision, Proceed):
+        return _proceed(house, visit, decision, found.state)
+    raise AssertionError(f"the current version is known here, and the answer is {decision}")
+
+
+def _compare(house: House, visit: Visit, recorded: Recorded, found: Found) -> None:
+    """Notes a change that no write through the proxy explains."""
+    if recorded is UNKNOWN or recorded == found.state:
+        return
+    if isinstance(recorded, Known) and isinstance(found.state, Known):
+        seen = found.state.versions[0]
+        if any(
+            version.variant == seen.variant and version.etag == seen.etag for version in recorded.versions
+        ):
+            return
+        if all(version.variant != seen.variant for version in recorded.versions):
+            return  # another representation, not another version
+    house.journal.changed_behind(visit.route.match)
+    house.suspicion.raise_for(visit.route.match)
+
+
+def _refusal(visit: Visit, refusal: Refuse, found: Found) -> Answer:
+    if refusal.reason is Reason.ABSENT and visit.method != "PUT":
+        # Without its condition the request would be answered 404, so the condition is ignored and the caller
+        # told what the backend says of the resource (RFC 9110 section 13.2.1). Nothing is sent.
+        note(visit, refusal, "relayed")
+        return found.answer
+    answer = refused(visit, refusal, found.shown)
+    return _with_representation(visit, answer, found) if _wants_representation(visit) else answer
+
+
+def _wants_representation(visit: Visit) -> bool:
+    preferences = ",".join(visit.request.headers.getall("Prefer", ())).lower().replace(" ", "")
+    return "return=representation" in preferences
+
+
+def _with_representation(visit: Visit, answer: Answer, found: Found) -> Answer:
+    """A 412 with the current representation, which saves the client a GET (RFC 8144 section 3.2)."""
+    content = found.answer.body
+    if not isinstance(content, bytes) or found.state is ABSENT:
+        return answer
+    fields = [
+        line for line in found.answer.fields if lower(line[0]).startswith((b"content-", b"etag", b"last-"))
+    ]
+    fields = replace(fields, b"Content-Location", visit.wire)
+    fields += [(b"Preference-Applied", b"return=representation"), (b"Cache-Control", b"no-store")]
+    fields += [(b"Vary", b"Prefer, Accept"), (b"X-Request-ID", visit.request.id.encode())]
+    return Answer(412, answer.reason, fields, content)

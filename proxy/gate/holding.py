@@ -1,0 +1,145 @@
+"""The claims that one write holds, from the check until after the refresh (rules 1, 2, 4 and 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from types import TracebackType
+
+from proxy.errors import LeaseLost, StoreError, StoreUnavailable
+from proxy.gate.visit import House
+from proxy.rules.versions import UNKNOWN, Recorded
+from proxy.store import UNSETTLED, Claim, Unsettled
+
+_log = logging.getLogger("proxy.gate")
+
+
+class Holding:
+    """Claims taken together, renewed together, ended together.
+
+    `take` them, then use it as an async context manager: whatever is still held at its end is let go. Before
+    the write was sent the recorded versions are put back; after that nobody knows, and the leases run out.
+
+    Args:
+        house: the store, the clock and the lease.
+        exclusive: keys to claim, the written resource first. They are taken in sorted order, so that two
+            writes never wait for each other.
+        shared: keys of resources that change too, or of a write that takes no claim.
+    """
+
+    def __init__(self, house: House, exclusive: Iterable[str], shared: Iterable[str]) -> None:
+        self._house = house
+        self._exclusive = tuple(exclusive)
+        self._shared = tuple(key for key in dict.fromkeys(shared) if key not in self._exclusive)
+        self._claims: dict[str, Claim] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self.sent = False
+        self.waited = 0.0
+
+    async def take(self) -> None:
+        """Takes the claims.
+
+        Raises:
+            ClaimBusy, StoreUnavailable: none is held.
+        """
+        started = self._house.clock()
+        try:
+            for key in sorted(self._exclusive):
+                self._claims[key] = await self._house.store.claim(key)
+            for key in self._shared:
+                self._claims[key] = await self._house.store.claim(key, shared=True)
+        except BaseException:
+            await self._let_go()
+            raise
+        self.waited = self._house.clock() - started
+
+    async def __aenter__(self) -> Holding:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._let_go()
+
+    @property
+    def recorded(self) -> Recorded:
+        """What the store knew of the written resource."""
+        return self._claims[self._exclusive[0]].recorded if self._exclusive else UNKNOWN
+
+    async def send_now(self) -> None:
+        """Says that the write is about to be sent: the leases must cover the backend's longest work (rule 4).
+
+        Raises:
+            StoreUnavailable: a lease is over, or cannot be renewed; nothing may be sent.
+        """
+        try:
+            for claim in self._claims.values():
+                if claim.deadline - self._house.clock() < self._house.work:
+                    await self._house.store.renew(claim)
+        except LeaseLost:
+            self._house.journal.lease_lost()
+            raise StoreUnavailable("the claim ran out before the write could be sent") from None
+        self.sent = True
+        self._arm()
+
+    async def settle(self, outcomes: dict[str, Recorded]) -> None:
+        """Ends the claims: each resource's version as given, unknown where none is given."""
+        self._disarm()
+        while self._claims:
+            key, claim = self._claims.popitem()
+            await self._release(claim, outcomes.get(key, UNKNOWN))
+
+    async def restore(self, outcomes: dict[str, Recorded]) -> None:
+        """Ends the claims of a write that was not carried out: what was recorded stays, but as given."""
+        kept = {key: claim.recorded for key, claim in self._claims.items()}
+        await self.settle(kept | outcomes)
+
+    async def leave(self) -> None:
+        """Nobody knows the outcome: the leases start once more and run out (rule 5)."""
+        self._disarm()
+        while self._claims:
+            _, claim = self._claims.popitem()
+            await self._release(claim, UNSETTLED)
+
+    async def _let_go(self) -> None:
+        if self.sent:
+            await self.leave()
+        else:
+            await self.restore({})
+
+    async def _release(self, claim: Claim, outcome: Recorded | Unsettled) -> None:
+        try:
+            if not await self._house.store.release(claim, outcome):
+                self._house.journal.lease_lost()
+                _log.warning("a claim was no longer ours when its write ended; its version stays unknown")
+        except StoreError as fault:
+            # The claim runs out by itself, and its version is unknown since it was taken (rule 2).
+            _log.warning("a claim could not be released and is left to run out: %s", fault)
+
+    def _arm(self) -> None:
+        """Renews so often that, if this process dies, the lease still covers the backend's work (rule 5)."""
+        interval = max((self._house.lease - self._house.work) / 2, 0.01)
+        self._timer = asyncio.get_running_loop().call_later(interval, self._renew_later)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+
+    def _renew_later(self) -> None:
+        self._renewal = asyncio.get_running_loop().create_task(self._renew())
+        self._arm()
+
+    async def _renew(self) -> None:
+        for claim in list(self._claims.values()):
+            try:
+                await self._house.store.renew(claim)
+            except LeaseLost:
+                self._house.journal.lease_lost()
+            except StoreError as fault:
+                _log.warning("a claim could not be renewed: %s", fault)

@@ -1,0 +1,112 @@
+"""The fields of what goes to the backend: the request itself, or a probe on its behalf."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+from proxy.exchange import Request
+from proxy.rules.fields import (
+    CONDITIONS,
+    Line,
+    forwarded_fields,
+    lower,
+    nominated,
+    replace,
+    request_fields,
+    without_content,
+)
+
+_NOTHING: frozenset[bytes] = frozenset()
+_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+# What would make a probe anything else than a plain GET of the whole representation.
+_NOT_FOR_PROBES = (
+    CONDITIONS
+    | _OVERRIDES
+    | {b"range", b"prefer", b"idempotency-key", b"destination", b"overwrite", b"if", b"depth", b"lock-token"}
+    | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
+)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Outgoing:
+    """Makes outgoing fields.
+
+    Args:
+        host: the value of Host to send, or None to keep the client's.
+        style: "x-forwarded", "forwarded" or "none".
+        via: our pseudonym in Via, "" for none (RFC 9110 section 7.6.3).
+        trusted: peers whose own X-Forwarded-* and Forwarded are believed.
+        strip_override: whether fields that override the method are removed.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: bytes | None = None,
+        style: str = "x-forwarded",
+        via: str = "precondition-proxy",
+        trusted: Sequence[Network] = (),
+        strip_override: bool = False,
+    ) -> None:
+        self._host = host
+        self._style = style
+        self._via = f"1.1 {via}".encode() if via else None
+        self._trusted = tuple(trusted)
+        self._always = _OVERRIDES if strip_override else _NOTHING
+        self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
+
+    def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
+        """The request's end-to-end fields, with ours added; conditions were evaluated before."""
+        dropped = drop | self._always
+        if "Connection" in request.headers:
+            dropped |= nominated(request.fields)
+        return self._addressed(request, request_fields(request.fields, dropped))
+
+    def probe(self, request: Request, accept_encoding: str | None) -> list[Line]:
+        """The fields of a GET with the caller's own credentials and nothing of its conditions.
+
+        Args:
+            accept_encoding: the content coding to ask for, or None for what the caller accepts.
+        """
+        fields = without_content(self.of(request, _NOT_FOR_PROBES))
+        wanted = request.headers.get("Accept-Encoding") if accept_encoding is None else accept_encoding
+        if wanted is not None:
+            fields.append((b"Accept-Encoding", wanted.encode("utf-8", "surrogateescape")))
+        return fields
+
+    def _addressed(self, request: Request, fields: list[Line]) -> list[Line]:
+        host = request.headers.get("Host", "").encode("utf-8", "surrogateescape")
+        if self._host is not None:
+            fields = replace(fields, b"Host", self._host)
+        fields = forwarded_fields(
+            fields,
+            style=self._style,
+            trusted=bool(self._trusted) and self._is_trusted(request.peer),
+            peer=request.peer,
+            scheme=request.scheme,
+            host=host,
+        )
+        if self._via is not None:
+            fields.append((b"Via", self._via))
+        return self._identified(request, fields)
+
+    @staticmethod
+    def _identified(request: Request, fields: list[Line]) -> list[Line]:
+        if "X-Request-ID" not in request.headers:
+            fields.append((b"X-Request-ID", request.id.encode("ascii", "replace")))
+        return fields
+
+    def _look_up(self, peer: str) -> bool:
+        try:
+            address = ipaddress.ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted)
+
+
+def trailers_wanted(request: Request) -> bool:
+    """Whether the client reads trailer fields (RFC 9110 section 10.1.4)."""
+    return any(lower(name) == b"te" and b"trailers" in value.lower() for name, value in request.fields)

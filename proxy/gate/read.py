@@ -1,0 +1,283 @@
+"""Reading: GET and HEAD pass, the version is recorded, conditions are asked of what was seen."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import assert_never
+
+from proxy.exchange import Answer
+from proxy.gate.refuse import refused
+from proxy.gate.representation import SHOWS, Representation, look_at
+from proxy.gate.visit import House, Visit
+from proxy.rules.conditions import Conditions
+from proxy.rules.dates import parse_http_date
+from proxy.rules.etags import EntityTag, Star, Tags
+from proxy.rules.fields import Line, not_modified_fields, replace, reply_fields
+from proxy.rules.minting import is_minted
+from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Refuse, evaluate, if_range_holds
+from proxy.rules.ranges import Part, Unsatisfiable, select
+from proxy.rules.versions import ABSENT, Absent, Known, Version
+from proxy.store import Observed, Stamp
+from proxy.upstream import Call, Reply
+
+_GONE = frozenset({404, 410})
+_NO_CONTENT = frozenset({204, 205, 304})
+_RANGE = frozenset({b"range", b"if-range"})
+
+
+async def read(house: House, visit: Visit) -> Answer:
+    """Answers a GET or HEAD."""
+    stamp = house.store.stamp(visit.key)  # before the request goes out: rule 3
+    if stamp is None:
+        house.journal.unrecorded(visit.route.match)
+    if not visit.request.body.empty:
+        visit.content = await visit.request.body.collect(house.memory_body)
+    drops = withheld(visit.conditions)
+    reply = await fetch(house, visit, visit.method, drops)
+    try:
+        if visit.method == "HEAD":
+            return await _head(house, visit, reply, stamp, drops)
+        if reply.status == 206:
+            return await _partial(house, visit, reply, stamp, drops)
+        return await _whole(house, visit, reply, stamp, sliced=drops >= _RANGE)
+    except BaseException:
+        reply.close()
+        raise
+
+
+def withheld(conditions: Conditions) -> frozenset[bytes]:
+    """The condition fields that the backend is not shown.
+
+    It does not know a minted tag. And of two conditions of which one counts (RFC 9110 section 13.2.2) it is
+    shown that one alone: many a backend knows dates and has never heard of tags.
+    """
+    drops: set[bytes] = set()
+    if conditions.if_match is not None:
+        drops.add(b"if-unmodified-since")
+        if _names_minted(conditions.if_match):
+            drops.add(b"if-match")
+    if conditions.if_none_match is not None:
+        drops.add(b"if-modified-since")
+        if _names_minted(conditions.if_none_match):
+            drops.add(b"if-none-match")
+    if not drops.isdisjoint({b"if-match", b"if-none-match"}) or _minted_range(conditions):
+        drops |= _RANGE  # whether a part may be sent depends on what only we can tell: ask for the whole
+    return frozenset(drops)
+
+
+def _names_minted(tags: Tags) -> bool:
+    return not isinstance(tags, Star) and any(map(is_minted, tags))
+
+
+def _minted_range(conditions: Conditions) -> bool:
+    # An If-Range that is neither a tag nor a date holds for nothing (RFC 9110 section 13.1.5).
+    wanted = conditions.if_range
+    if wanted is None or isinstance(wanted, int):
+        return False
+    return not isinstance(wanted, EntityTag) or is_minted(wanted)
+
+
+async def fetch(house: House, visit: Visit, method: str, drops: frozenset[bytes]) -> Reply:
+    """Sends the read on."""
+    request = visit.request
+    fields = house.outgoing.of(request, drops)
+    call = Call(method, visit.wire, fields, visit.content, early=request.early)
+    reply = await house.upstream.send(call)
+    request.trace.upstream_seconds += house.clock() - reply.sent_at
+    return reply
+
+
+async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, *, sliced: bool) -> Answer:
+    if reply.status in _GONE:
+        observe(house, visit, stamp, ABSENT)
+    if reply.status not in SHOWS:
+        return passed(reply)
+    seen = await look_at(reply, house, visit)
+    if seen.settled:
+        observe(house, visit, stamp, seen.version)
+    verdict = _verdict(house, visit, reply, seen)
+    if verdict is not None:
+        return verdict
+    answer = shown(reply, seen)
+    return _sliced(visit, answer, seen) if sliced and reply.status == 200 else answer
+
+
+def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> Answer | None:
+    """The 304 or 412 that the conditions ask for, now that the current version is known."""
+    decision = evaluate(visit.conditions, visit.method, Known((seen.shown,)))
+    match decision:
+        case Proceed():
+            if decision.ignored is not None:
+                house.journal.ignored(visit.route.match, decision.ignored)
+            return None
+        case NotModified():
+            reply.close()
+            trace = visit.request.trace
+            trace.outcome, trace.condition = "not_modified", decision.condition
+            fields = not_modified_fields(_tagged(reply, seen))
+            return Answer(304, "Not Modified", fields, None)
+        case Refuse():
+            if visit.reporting:
+                return None
+            reply.close()
+            return refused(visit, decision, Known((seen.shown,)))
+        case NeedCurrent():
+            raise AssertionError("the current version is known here")
+        case _:
+            assert_never(decision)
+
+
+def _tagged(reply: Reply, seen: Representation) -> list[Line]:
+    """The response's fields with the tag that clients are shown."""
+    fields = reply_fields(reply.fields)
+    if seen.shown.minted and seen.shown.etag is not None:
+        return replace(fields, b"ETag", str(seen.shown.etag).encode())
+    return fields
+
+
+def shown(reply: Reply, seen: Representation) -> Answer:
+    """The backend's response with the tag that clients are shown."""
+    body = reply if seen.body is None else seen.body
+    return Answer(reply.status, reply.reason, _tagged(reply, seen), body)
+
+
+def passed(reply: Reply) -> Answer:
+    """The backend's response as it is."""
+    if reply.status in _NO_CONTENT:
+        reply.close()
+        return Answer(reply.status, reply.reason, reply_fields(reply.fields), None)
+    whole = reply.ready()
+    body = reply if whole is None else whole
+    return Answer(reply.status, reply.reason, reply_fields(reply.fields), body)
+
+
+async def _head(
+    house: House, visit: Visit, reply: Reply, stamp: Stamp | None, drops: frozenset[bytes]
+) -> Answer:
+    """A HEAD has the fields of its GET (RFC 9110 section 9.3.2); where a tag must be minted, we GET."""
+    reply.close()
+    bare = Answer(reply.status, reply.reason, reply_fields(reply.fields), None, _length(reply))
+    if reply.status in _GONE:
+        observe(house, visit, stamp, ABSENT)
+    if reply.status not in SHOWS:
+        return bare
+    tag = reply.headers.get("ETag", "")
+    if not tag.startswith('"'):
+        whole = await fetch(house, visit, "GET", drops | _RANGE)
+        try:
+            return await _head_by_get(house, visit, whole, stamp, bare)
+        finally:
+            whole.close()
+    seen = await look_at(reply, house, visit)
+    if seen.settled:
+        observe(house, visit, stamp, seen.version)
+    return _verdict(house, visit, reply, seen) or bare
+
+
+async def _head_by_get(house: House, visit: Visit, whole: Reply, stamp: Stamp | None, bare: Answer) -> Answer:
+    if whole.status not in SHOWS:
+        return bare
+    seen = await look_at(whole, house, visit)
+    if seen.settled:
+        observe(house, visit, stamp, seen.version)
+    verdict = _verdict(house, visit, whole, seen)
+    if verdict is not None:
+        return verdict
+    if seen.body is None:
+        return bare
+    return Answer(whole.status, whole.reason, _tagged(whole, seen), None, len(seen.body))
+
+
+def _length(reply: Reply) -> int | None:
+    text = reply.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+async def _partial(
+    house: House, visit: Visit, reply: Reply, stamp: Stamp | None, drops: frozenset[bytes]
+) -> Answer:
+    """A 206: passes untouched unless a condition forbids it; then the whole is fetched instead."""
+    conditions = visit.conditions
+    if conditions.empty:
+        return Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
+    seen = _of_part(house, reply)
+    if seen is not None and if_range_holds(conditions, seen.version, _date(house, reply)):
+        verdict = _verdict(house, visit, reply, seen)
+        return verdict or Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
+    reply.close()
+    whole = await fetch(house, visit, "GET", drops | _RANGE)
+    try:
+        return await _whole(house, visit, whole, stamp, sliced=conditions.if_range is None)
+    except BaseException:
+        whole.close()
+        raise
+
+
+def _of_part(house: House, reply: Reply) -> Representation | None:
+    """The validators of a 206 are those of the whole (RFC 9110 section 15.3.7), where it has a strong one."""
+    try:
+        tag = EntityTag.parse(reply.headers.get("ETag", ""))
+    except ValueError:
+        tag = None
+    modified = parse_http_date(reply.headers.get("Last-Modified", ""), now_year=house.now_year())
+    if tag is None and modified is None:
+        return None
+    strong = None if tag is None or tag.weak else tag
+    version = Version(strong, modified, weak=tag if tag is not None and tag.weak else None)
+    return Representation(version, version, None, settled=False)
+
+
+def _date(house: House, reply: Reply) -> int | None:
+    return parse_http_date(reply.headers.get("Date", ""), now_year=house.now_year())
+
+
+def _sliced(visit: Visit, answer: Answer, seen: Representation) -> Answer:
+    """Honours Range ourselves, where we asked the backend for the whole to tell its version."""
+    text = visit.request.headers.get("Range")
+    if text is None or not isinstance(answer.body, bytes):
+        return answer
+    if not if_range_holds(visit.conditions, seen.shown, None):
+        return answer
+    return part_of(answer, text)
+
+
+def part_of(answer: Answer, text: str) -> Answer:
+    """The part of a whole answer that a Range field asks for (RFC 9110 sections 15.3.7 and 15.5.17)."""
+    if not isinstance(answer.body, bytes):
+        return answer
+    wanted = select(text, len(answer.body))
+    match wanted:
+        case None:
+            return answer
+        case Unsatisfiable():
+            extent = f"bytes */{len(answer.body)}".encode()
+            return Answer.of(416, [(b"Content-Range", extent)])
+        case Part(first, last):
+            extent = f"bytes {first}-{last}/{len(answer.body)}".encode()
+            fields = replace(answer.fields, b"Content-Range", extent)
+            return Answer(206, "Partial Content", fields, answer.body[first : last + 1])
+        case _:
+            assert_never(wanted)
+
+
+def observe(house: House, visit: Visit, stamp: Stamp | None, version: Version | Absent) -> None:
+    """Records beside the response what a GET showed."""
+    if stamp is not None:
+        house.store.observe(visit.key, stamp, version, partial(_noted, house, visit.route.match))
+
+
+def _noted(house: House, route: str, result: Observed) -> None:
+    house.journal.observation(result.value)
+    match result:
+        case Observed.RECORDED:
+            house.journal.recorded("read")
+        case Observed.CHANGED:
+            house.journal.recorded("read")
+            house.journal.changed_behind(route)
+            house.suspicion.raise_for(route)
+        case Observed.LOST:
+            house.journal.unrecorded(route)
+        case Observed.SAME | Observed.REFUSED:
+            pass
+        case _:
+            assert_never(result)

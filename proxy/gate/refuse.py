@@ -1,0 +1,31 @@
+"""Refusals as answers: the documents of `proxy.rules.refusals` for one visit."""
+
+from __future__ import annotations
+
+from proxy.exchange import Answer, Request
+from proxy.gate.visit import Visit
+from proxy.rules.preconditions import Refuse
+from proxy.rules.problems import Problem
+from proxy.rules.refusals import render, stale
+from proxy.rules.versions import Recorded
+
+
+def answer_with(problem: Problem, request: Request) -> Answer:
+    """A problem in the form that the request's Accept asks for (RFC 9457)."""
+    kind, body = render(problem, request.headers.getall("Accept", ()))
+    fields = [(b"Content-Type", kind.encode()), (b"Vary", b"Accept"), (b"X-Request-ID", request.id.encode())]
+    fields += [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in problem.fields]
+    return Answer.of(problem.status, fields, body)
+
+
+def refused(visit: Visit, refusal: Refuse, current: Recorded) -> Answer:
+    """412 (RFC 9110 section 15.5.13)."""
+    note(visit, refusal, "refused")
+    problem = stale(refusal, visit.conditions, visit.request.method, current)
+    return answer_with(problem, visit.request)
+
+
+def note(visit: Visit, refusal: Refuse, outcome: str) -> None:
+    """Writes into the trace what decided."""
+    trace = visit.request.trace
+    trace.outcome, trace.condition, trace.reason = outcome, refusal.condition, refusal.reason

@@ -1,0 +1,97 @@
+"""What the backend just showed: the version of a representation, and the tag that clients see for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proxy.gate.visit import House, Visit
+from proxy.rules.dates import parse_http_date
+from proxy.rules.etags import EntityTag
+from proxy.rules.minting import with_coding
+from proxy.rules.variants import variant_of
+from proxy.rules.versions import Version
+from proxy.upstream import Reply
+
+SHOWS = frozenset({200, 203})
+"""Statuses of a GET whose content is the current representation, whole (RFC 9110 section 15.3)."""
+
+_STREAMS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc")
+
+
+@dataclass(slots=True)
+class Representation:
+    """One representation.
+
+    Attributes:
+        version: its validators, as they are recorded.
+        shown: the same, as the client of this response is shown them: a coding has a tag of its own.
+        body: the whole content where it was read, else None: it streams on from the reply.
+        settled: whether the version may be recorded: it has validators and a variant that can be told.
+    """
+
+    version: Version
+    shown: Version
+    body: bytes | None
+    settled: bool
+
+
+async def look_at(reply: Reply, house: House, seen_by: Visit) -> Representation:
+    """Finds the version of a 200: the backend's own strong tag, else a keyed hash of the content.
+
+    Reads the body only where a tag must be minted, and at most `hash_limit` bytes of it.
+    """
+    own = _own_tag(reply)
+    modified = _modified(reply, house.now_year())
+    coding = reply.headers.get("Content-Encoding", "").strip().lower()
+    coding = "" if coding == "identity" else coding
+    if own is not None and not own.weak:
+        version = Version(own, modified)
+        return _named(version, version, None, reply, seen_by, coding)
+    body = await _content(reply, house, seen_by)
+    if body is None or house.minter is None:
+        version = Version(None, modified, weak=own)
+        return _named(version, version, body, reply, seen_by, coding)
+    minted = house.minter.mint(seen_by.key, body, coding)
+    version = Version(minted, modified, minted=True, weak=own)
+    shown = Version(with_coding(minted, coding), modified, minted=True, weak=own)
+    return _named(version, shown, body, reply, seen_by, "")
+
+
+def _named(
+    version: Version, shown: Version, body: bytes | None, reply: Reply, seen_by: Visit, coding: str
+) -> Representation:
+    variant = variant_of(reply.headers, seen_by.request.headers, coding)
+    if variant:
+        version = Version(version.etag, version.modified, version.minted, version.weak, variant=variant)
+    validators = version.etag is not None or version.modified is not None
+    return Representation(version, shown, body, settled=validators and variant is not None)
+
+
+def _own_tag(reply: Reply) -> EntityTag | None:
+    """The backend's tag; an invalid one, or more than one, is none (RFC 9110 section 8.8.3)."""
+    lines = reply.headers.getall("ETag", ())
+    if len(lines) != 1:
+        return None
+    try:
+        return EntityTag.parse(lines[0])
+    except ValueError:
+        return None
+
+
+def _modified(reply: Reply, now_year: int) -> int | None:
+    text = reply.headers.get("Last-Modified")
+    return None if text is None else parse_http_date(text, now_year=now_year)
+
+
+async def _content(reply: Reply, house: House, seen_by: Visit) -> bytes | None:
+    """The whole body, where it is short enough to hash and does not trickle on for ever."""
+    limit = seen_by.route.hash_limit
+    if house.minter is None or (reply.length is not None and reply.length > limit) or _streams(reply):
+        return None
+    whole = reply.ready()
+    return await reply.read(limit) if whole is None else whole
+
+
+def _streams(reply: Reply) -> bool:
+    kind = reply.headers.get("Content-Type", "").lower()
+    return kind.startswith(_STREAMS) or reply.headers.get("X-Accel-Buffering", "").lower() == "no"

@@ -1,0 +1,114 @@
+"""One request on its way through the gate, and what the gate needs of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.exchange import Answer, Request
+from proxy.gate.outgoing import Outgoing
+from proxy.gate.suspicion import Suspicion
+from proxy.rules.minting import Minter
+from proxy.rules.preconditions import Conditions
+from proxy.rules.resources import Target
+from proxy.rules.routing import Mode, Route
+from proxy.store import Store
+from proxy.upstream import Source, Upstream
+
+
+class Journal(Protocol):
+    """What the gate tells the metrics. `proxy.metrics.Metrics` is one."""
+
+    def probe(self, route: str, reason: str) -> None:
+        """The backend was asked for the current version."""
+
+    def recorded(self, source: str) -> None:
+        """A version was recorded: seen in a "read", a "probe", a "reread" or a write's "response"."""
+
+    def observation(self, result: str) -> None:
+        """What became of an observation."""
+
+    def claim_wait(self, seconds: float) -> None:
+        """How long a write waited for its claim."""
+
+    def lease_lost(self) -> None:
+        """A claim ran out, or its store began anew, while its write was under way."""
+
+    def changed_behind(self, route: str) -> None:
+        """A change that no write through the proxy explains."""
+
+    def unrecorded(self, route: str) -> None:
+        """A read passed while the store was out of reach."""
+
+    def ignored(self, route: str, condition: str) -> None:
+        """A condition that had to be ignored."""
+
+
+@dataclass(slots=True)
+class House:
+    """What every chapter of the gate works with.
+
+    Attributes:
+        store: the version store.
+        upstream: the way to the backend.
+        minter: makes tags; None until the secret that all replicas share is known.
+        outgoing: makes the fields that go to the backend.
+        journal: the metrics.
+        suspicion: which routes change behind the proxy.
+        clock: monotonic seconds, `loop.time`.
+        now_year: the present year, for dates of two digits.
+        work: the longest that the backend works on a request, in seconds (rule 4).
+        lease: how long a claim lasts without renewal, in seconds.
+        memory_body: content up to so many bytes is kept in memory before a write.
+        key_of: the name of the resource behind a target that a response or a template names.
+        finish: runs a write to its end, even where its client leaves.
+    """
+
+    store: Store
+    upstream: Upstream
+    minter: Minter | None
+    outgoing: Outgoing
+    journal: Journal
+    suspicion: Suspicion
+    clock: Callable[[], float]
+    now_year: Callable[[], int]
+    work: float
+    lease: float
+    memory_body: int
+    key_of: Callable[[str, Request], str | None]
+    finish: Callable[[Coroutine[None, None, Answer]], Awaitable[Answer]]
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request, its route, and the resource that it names.
+
+    Attributes:
+        request: as the client sent it.
+        method: what it asks for: the method on the wire, or the one that an override field names.
+        route: the settings that apply.
+        target: the request target in its one form.
+        wire: the request target as it is forwarded.
+        key: the resource's name in the store.
+        conditions: what the request asks for.
+        destination: the key of a MOVE's or COPY's other end, or None.
+        touched: keys of other resources that the write changes.
+        content: the content of a read, in the rare case that it has any.
+    """
+
+    request: Request
+    method: str
+    route: Route
+    target: Target
+    wire: bytes
+    key: str
+    conditions: Conditions
+    destination: str | None = None
+    touched: tuple[str, ...] = ()
+    content: bytes | Source = b""
+
+    @property
+    def reporting(self) -> bool:
+        """Whether refusals are counted only."""
+        return self.route.mode is Mode.REPORT

@@ -1,0 +1,292 @@
+"""Writing: advisory check, content, claim, check, forward, refresh, release."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace as changed
+
+from proxy.body import Spool
+from proxy.errors import StoreError, StoreUnavailable, UpstreamError
+from proxy.exchange import Answer
+from proxy.gate.check import Refused, check, required
+from proxy.gate.holding import Holding
+from proxy.gate.probe import Found, probe
+from proxy.gate.read import passed, withheld
+from proxy.gate.visit import House, Visit
+from proxy.rules.aftermath import Aftermath, aftermath, may_tell_tag, named_resources, strong_tag
+from proxy.rules.dates import parse_http_date
+from proxy.rules.fields import replace, reply_fields
+from proxy.rules.routing import OnStoreFailure
+from proxy.rules.versions import UNKNOWN, Known, Recorded, Version
+from proxy.upstream import Call, Reply, Source
+
+_log = logging.getLogger("proxy.gate")
+_NO_CONTENT = frozenset({204, 205, 304})
+
+
+async def write(house: House, visit: Visit) -> Answer:
+    """Answers an unsafe request."""
+    lacking = visit.method in visit.route.require and not visit.conditions.guards
+    if visit.reporting:
+        return await _reported(house, visit, lacking=lacking)
+    if lacking:
+        return required(visit)
+    if visit.conditions.guards or visit.method in visit.route.guard:
+        return await _guarded(house, visit)
+    return await _unclaimed(house, visit)
+
+
+async def _guarded(house: House, visit: Visit) -> Answer:
+    """A write that is checked, or that others are checked against."""
+    body = visit.request.body
+    body.check_length()
+    content: bytes | Spool | None = body.complete()
+    if content is None:
+        refusal = await _early(house, visit)
+        if refusal is not None:
+            return refusal
+        content = await body.collect(house.memory_body)
+    return await house.finish(_claimed(house, visit, content))
+
+
+async def _early(house: House, visit: Visit) -> Answer | None:
+    """A refusal needs no content: it is told before `100 Continue`, and without a claim."""
+    if not visit.conditions.guards:
+        return None
+    stamp = house.store.stamp(visit.key)
+    try:
+        recorded = await house.store.look(visit.key)
+    except StoreUnavailable:
+        if visit.route.on_store_failure is OnStoreFailure.REJECT:
+            raise
+        recorded = UNKNOWN
+    checked = await check(house, visit, recorded, stamp)
+    return checked.answer if isinstance(checked, Refused) else None
+
+
+async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer:
+    """Claim, check, forward, refresh, release. Once begun it is finished, client or no client."""
+    keys = [visit.key] if visit.destination is None else [visit.key, visit.destination]
+    holding = Holding(house, keys, visit.touched)
+    try:
+        try:
+            await holding.take()
+        except StoreUnavailable:
+            if visit.route.on_store_failure is OnStoreFailure.REJECT:
+                raise
+            return await _unprotected(house, visit, content)
+        async with holding:
+            return await _checked(house, visit, content, holding)
+    finally:
+        if isinstance(content, Spool):
+            content.close()
+
+
+async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: Holding) -> Answer:
+    visit.request.trace.claim_wait = holding.waited
+    house.journal.claim_wait(holding.waited)
+    checked = await check(house, visit, holding.recorded)
+    if isinstance(checked, Refused):
+        await holding.restore({visit.key: checked.state})
+        return checked.answer
+    await holding.send_now()
+    try:
+        reply = await _send(house, visit, content)
+    except UpstreamError as fault:
+        if not fault.maybe_applied:
+            await holding.restore({visit.key: checked.state})
+        raise  # else nobody knows the outcome: the claims are left to run out
+    try:
+        return await _refreshed(house, visit, content, holding, reply, checked.state)
+    except BaseException:
+        reply.close()
+        raise
+
+
+async def _send(house: House, visit: Visit, content: bytes | Source) -> Reply:
+    """Forwards the write. The backend is not shown a condition on a tag that it does not know."""
+    request = visit.request
+    fields = house.outgoing.of(request, withheld(visit.conditions) - {b"range", b"if-range"})
+    reply = await house.upstream.send(Call(request.method, visit.wire, fields, content, early=request.early))
+    request.trace.upstream_seconds += house.clock() - reply.sent_at
+    return reply
+
+
+async def _refreshed(
+    house: House, visit: Visit, content: bytes | Source, holding: Holding, reply: Reply, before: Recorded
+) -> Answer:
+    """Finds the version after the write, ends the claims, and makes the response."""
+    body = await reply.read(visit.route.hash_limit) if _whole_at_once(reply) else None
+    found: Found | None = None
+    state: Recorded = UNKNOWN
+    match aftermath(visit.route, visit.method, reply.status, reply.headers):
+        case Aftermath.UNSETTLED:
+            visit.request.trace.applied_unknown = True
+            await holding.leave()
+            return _response(reply, body)
+        case Aftermath.REREAD:
+            found = await _reread(house, visit)
+            state = UNKNOWN if found is None else _dated(before, found.state)
+        case Aftermath.RESPONSE:
+            state = _dated(before, _told(house, reply))
+            house.journal.recorded("response")
+        case Aftermath.UNKNOWN:
+            pass
+    await _forget_named(house, visit, reply)
+    await holding.settle({visit.key: state})
+    return _with_tag(visit, _response(reply, body), reply, found, content)
+
+
+def _whole_at_once(reply: Reply) -> bool:
+    """Whether to wait for the response's content before the claim ends; not for one that streams on."""
+    return not reply.headers.get("Content-Type", "").lower().startswith("text/event-stream")
+
+
+async def _reread(house: House, visit: Visit) -> Found | None:
+    """The resource as it is after the write, under the claim; None where that cannot be found out."""
+    probed = visit.request.trace.probe
+    try:
+        found = await probe(house, visit, "reread")
+    except (UpstreamError, StoreUnavailable) as fault:
+        _log.warning("route %s: the version after a write stays unknown: %s", visit.route.match, fault)
+        return None
+    finally:
+        visit.request.trace.probe = probed
+    if not isinstance(found, Found):
+        return None
+    house.journal.recorded("reread")
+    return found
+
+
+def _told(house: House, reply: Reply) -> Known:
+    modified = parse_http_date(reply.headers.get("Last-Modified", ""), now_year=house.now_year())
+    return Known((Version(strong_tag(reply.headers), modified),))
+
+
+def _dated(before: Recorded, after: Recorded) -> Recorded:
+    """Marks a date that the version before had too: it is weak (RFC 9110 section 8.8.2.2)."""
+    if not isinstance(before, Known) or not isinstance(after, Known):
+        return after
+    taken = {version.modified: version.etag for version in before.versions if version.modified is not None}
+    return Known(
+        tuple(
+            changed(version, shared_second=True)
+            if version.modified in taken and (version.etag is None or taken[version.modified] != version.etag)
+            else version
+            for version in after.versions
+        )
+    )
+
+
+async def _forget_named(house: House, visit: Visit, reply: Reply) -> None:
+    """Location and Content-Location of the same origin changed too (RFC 9111 section 4.4)."""
+    if reply.status >= 400 or not ("Location" in reply.headers or "Content-Location" in reply.headers):
+        return
+    hosts = frozenset({visit.request.headers.get("Host", "").lower()})
+    for name in named_resources(reply.headers, visit.wire.decode("ascii"), hosts):
+        key = house.key_of(name, visit.request)
+        if key is None or key in {visit.key, visit.destination}:
+            continue
+        try:
+            await house.store.forget(key)
+        except StoreError as fault:
+            _log.warning(
+                "route %s: a resource that a write named could not be forgotten: %s", visit.route.match, fault
+            )
+
+
+def _response(reply: Reply, body: bytes | None) -> Answer:
+    fields = reply_fields(reply.fields)
+    if reply.status in _NO_CONTENT:
+        reply.close()
+        return Answer(reply.status, reply.reason, fields, None)
+    return Answer(reply.status, reply.reason, fields, reply if body is None else body)
+
+
+def _with_tag(
+    visit: Visit, answer: Answer, reply: Reply, found: Found | None, content: bytes | Source
+) -> Answer:
+    """The response with the tag that names the resource's version now, as far as one may be told."""
+    if found is None or visit.method not in {"PUT", "PATCH"} or not isinstance(found.shown, Known):
+        return answer
+    tag = found.shown.versions[0].etag
+    as_sent = isinstance(content, bytes) and found.content == content
+    if tag is not None and may_tell_tag(visit.route, visit.method, reply.status, stored_as_sent=as_sent):
+        answer.fields = replace(answer.fields, b"ETag", str(tag).encode("utf-8", "surrogateescape"))
+    elif "ETag" in reply.headers and strong_tag(reply.headers) != tag:
+        # It names a version that the resource does not have: the client's next write would be refused.
+        answer.fields = replace(answer.fields, b"ETag", None)
+    return answer
+
+
+async def _unclaimed(house: House, visit: Visit) -> Answer:
+    """A write that takes no claim: versions are unknown before, while and after it is under way."""
+    holding = Holding(house, (), (visit.key, *visit.touched))
+    try:
+        await holding.take()
+    except StoreError:
+        if not visit.reporting and visit.route.on_store_failure is OnStoreFailure.REJECT:
+            raise
+        return await _unprotected(house, visit, _streamed(visit))
+    async with holding:
+        await holding.send_now()
+        try:
+            reply = await _send(house, visit, _streamed(visit))
+        except UpstreamError as fault:
+            if not fault.maybe_applied:
+                await holding.restore({})
+            raise
+        try:
+            return await _unclaimed_answer(house, visit, holding, reply)
+        except BaseException:
+            reply.close()
+            raise
+
+
+async def _unclaimed_answer(house: House, visit: Visit, holding: Holding, reply: Reply) -> Answer:
+    # A response of unknown length may be a stream that never ends; the versions cannot wait for it.
+    body = None if reply.length is None else await reply.read(visit.route.hash_limit)
+    if aftermath(visit.route, visit.method, reply.status, reply.headers) is Aftermath.UNSETTLED:
+        visit.request.trace.applied_unknown = True
+        await holding.leave()
+    else:
+        await _forget_named(house, visit, reply)
+        await holding.settle({})
+    return _response(reply, body)
+
+
+def _streamed(visit: Visit) -> bytes | Source:
+    whole = visit.request.body.complete()
+    return visit.request.body if whole is None else whole
+
+
+async def _unprotected(house: House, visit: Visit, content: bytes | Source) -> Answer:
+    """`on_store_failure: probe`, or a route that only reports: without a claim, which the metrics show."""
+    house.journal.unrecorded(visit.route.match)
+    if not visit.reporting:
+        checked = await check(house, visit, UNKNOWN)
+        if isinstance(checked, Refused):
+            return checked.answer
+    return passed(await _send(house, visit, content))
+
+
+async def _reported(house: House, visit: Visit, *, lacking: bool) -> Answer:
+    """`mode: report`: what would have been refused is counted and forwarded."""
+    trace = visit.request.trace
+    if lacking:
+        trace.outcome, trace.reason = "reported", "required"
+    elif visit.conditions.guards:
+        await _judged(house, visit)
+    return await _unclaimed(house, visit)
+
+
+async def _judged(house: House, visit: Visit) -> None:
+    trace = visit.request.trace
+    stamp = house.store.stamp(visit.key)
+    try:
+        checked = await check(house, visit, await house.store.look(visit.key), stamp)
+    except (StoreError, UpstreamError) as fault:
+        _log.info("route %s: a condition could not be evaluated for the report: %s", visit.route.match, fault)
+        return
+    if isinstance(checked, Refused):
+        trace.outcome = "reported"

@@ -1,0 +1,94 @@
+"""What a write leaves behind: whose version is known afterwards, and what may be told of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from urllib.parse import urljoin, urlsplit
+
+from multidict import CIMultiDictProxy
+
+from proxy.rules.etags import EntityTag
+from proxy.rules.routing import AfterWrite, EtagOnWrite, Route
+
+
+class Aftermath(enum.Enum):
+    """How to find the version after a write."""
+
+    REREAD = "reread"  # GET it under the claim
+    RESPONSE = "response"  # the response's own ETag is right
+    UNKNOWN = "unknown"  # leave it unknown: the next writer asks
+    UNSETTLED = "unsettled"  # nobody knows whether the backend is still at work
+
+
+# A gateway behind us gave up waiting; the backend behind it may not have (RFC 9110 sections 15.6.3, 15.6.5).
+_UNSETTLED = frozenset({502, 504})
+_ACCEPTED = 202  # not done yet (RFC 9110 section 15.3.3)
+
+
+def aftermath(route: Route, method: str, status: int, headers: CIMultiDictProxy[str]) -> Aftermath:
+    """Decides from the write's response.
+
+    A failed write (4xx, 5xx) should have changed nothing, but that is the backend's word for a legacy
+    backend's deed: unknown, and the next writer asks.
+    """
+    if status in _UNSETTLED:
+        return Aftermath.UNSETTLED
+    if status >= 400 or status == _ACCEPTED or route.after_write is AfterWrite.FORGET:
+        return Aftermath.UNKNOWN
+    if route.after_write is AfterWrite.RESPONSE and method != "DELETE" and strong_tag(headers) is not None:
+        return Aftermath.RESPONSE
+    return Aftermath.REREAD
+
+
+def strong_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
+    """The one strong tag of a response, or None."""
+    lines = headers.getall("ETag", ())
+    try:
+        tag = EntityTag.parse(lines[0]) if len(lines) == 1 else None
+    except ValueError:
+        return None
+    return None if tag is None or tag.weak else tag
+
+
+def may_tell_tag(route: Route, method: str, status: int, *, stored_as_sent: bool) -> bool:
+    """Whether a write's response may carry the version that we found after it.
+
+    RFC 9110 section 9.3.4: a successful PUT's response must not carry a validator unless the content was
+    stored without any change. PATCH has no such rule (RFC 5789 section 2.1 shows one that does).
+
+    Args:
+        stored_as_sent: whether the content that was read afterwards is, byte for byte, what the PUT sent.
+    """
+    if not 200 <= status < 300 or method == "DELETE":
+        return False
+    if route.etag_on_write is EtagOnWrite.ALWAYS:
+        return True
+    return method == "PATCH" or (method == "PUT" and stored_as_sent)
+
+
+def named_resources(headers: CIMultiDictProxy[str], target: str, hosts: frozenset[str]) -> Iterator[str]:
+    """Targets of the same origin in Location and Content-Location, which the write changed too.
+
+    RFC 9111 section 4.4.
+
+    Args:
+        target: the request's origin-form target, which relative references start from.
+        hosts: the authorities (`host:port`, in lower case) under which this backend is known.
+    """
+    for name in ("Location", "Content-Location"):
+        for value in headers.getall(name, ()):
+            named = same_origin_target(value, target, hosts)
+            if named is not None:
+                yield named
+
+
+def same_origin_target(reference: str, target: str, hosts: frozenset[str]) -> str | None:
+    """The origin-form target that a URI reference names, or None where it is another origin's."""
+    try:
+        absolute = urlsplit(urljoin(target, reference.strip()))
+    except ValueError:
+        return None
+    if absolute.netloc and absolute.netloc.lower() not in hosts:
+        return None
+    return absolute._replace(scheme="", netloc="", fragment="").geturl() or "/"

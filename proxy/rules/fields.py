@@ -1,0 +1,136 @@
+"""Which header fields go on, in either direction, and which are ours to set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+Line = tuple[bytes, bytes]
+
+HOP_BY_HOP = frozenset(
+    {  # RFC 9110 section 7.6.1, and the ones of old proxies
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+    }
+)
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+CONDITIONS = frozenset(
+    {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
+)
+_FORWARDED = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"}
+)
+_CONTENT = frozenset({b"content-type", b"content-encoding", b"content-language", b"content-range"})
+_REQUEST_DROPS = HOP_BY_HOP | FRAMING | {b"expect"}
+_REPLY_DROPS = HOP_BY_HOP - {b"proxy-authenticate"} | FRAMING
+_NEVER_NOMINATED = frozenset({b"host", b"authorization", b"cookie", b"content-type", b"cache-control"})
+_SAFE_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
+
+_lower: dict[bytes, bytes] = {}
+
+
+def lower(name: bytes) -> bytes:
+    """A field name in lower case, remembered: the same few names come again and again."""
+    known = _lower.get(name)
+    if known is None:
+        known = name.lower()
+        if len(_lower) < 4096:
+            _lower[name] = known
+    return known
+
+
+def nominated(fields: Iterable[Line]) -> frozenset[bytes]:
+    """The fields that Connection names: for this hop only (RFC 9110 section 7.6.1).
+
+    A client must not use it to take away what the request means to the backend, so fields that end-to-end
+    semantics rest on stay.
+    """
+    names = (
+        name.strip().lower()
+        for line, value in fields
+        if lower(line) == b"connection"
+        for name in value.split(b",")
+    )
+    return frozenset(names) - _NEVER_NOMINATED
+
+
+def request_fields(fields: Iterable[Line], drop: frozenset[bytes]) -> list[Line]:
+    """The end-to-end fields of a request, without those that the caller drops.
+
+    Look-alikes of conditions (`If_Match`) are dropped: some servers fold them into the real ones.
+    """
+    dropped = _REQUEST_DROPS | drop if drop else _REQUEST_DROPS
+    return [
+        (name, value)
+        for name, value in fields
+        if (low := lower(name)) not in dropped
+        and (b"_" not in low or low.replace(b"_", b"-") not in CONDITIONS)
+    ]
+
+
+def reply_fields(fields: Sequence[Line]) -> list[Line]:
+    """The end-to-end fields of a response."""
+    kept = [line for line in fields if lower(line[0]) not in _REPLY_DROPS]
+    if len(kept) == len(fields):
+        return kept
+    dropped = nominated(fields)
+    return [line for line in kept if lower(line[0]) not in dropped] if dropped else kept
+
+
+def replace(fields: list[Line], name: bytes, value: bytes | None) -> list[Line]:
+    """The fields with just one line of that name, or with none."""
+    kept = [line for line in fields if lower(line[0]) != name.lower()]
+    if value is not None:
+        kept.append((name, value))
+    return kept
+
+
+def not_modified_fields(fields: Iterable[Line]) -> list[Line]:
+    """What of a 200 stays in its 304 (RFC 9110 section 15.4.5): all but the representation's own metadata."""
+    return [line for line in fields if lower(line[0]) not in _SAFE_IN_304]
+
+
+def without_content(fields: Iterable[Line]) -> list[Line]:
+    """The fields without those that describe a request's or response's content (RFC 9110 section 8)."""
+    return [line for line in fields if not lower(line[0]).startswith(b"content-")]
+
+
+def forwarded_fields(
+    fields: list[Line], *, style: str, trusted: bool, peer: str, scheme: str, host: bytes
+) -> list[Line]:
+    """Adds who asked us, and how (RFC 7239, and the older X-Forwarded-*).
+
+    What a peer that is not trusted says of these is removed: it could be anything.
+    """
+    if not trusted:
+        fields = [line for line in fields if lower(line[0]) not in _FORWARDED]
+    if style == "x-forwarded":
+        return _x_forwarded(fields, peer, scheme, host)
+    if style == "forwarded":
+        element = f'for="{_node(peer)}";proto={scheme};host="'.encode() + host.replace(b'"', b"") + b'"'
+        return _appended(fields, b"Forwarded", element)
+    return fields
+
+
+def _x_forwarded(fields: list[Line], peer: str, scheme: str, host: bytes) -> list[Line]:
+    present = {lower(line[0]) for line in fields}
+    fields = _appended(fields, b"X-Forwarded-For", peer.encode())
+    if b"x-forwarded-proto" not in present:
+        fields.append((b"X-Forwarded-Proto", scheme.encode()))
+    if b"x-forwarded-host" not in present and host:
+        fields.append((b"X-Forwarded-Host", host))
+    return fields
+
+
+def _appended(fields: list[Line], name: bytes, element: bytes) -> list[Line]:
+    present = [value for line, value in fields if lower(line) == name.lower()]
+    return replace(fields, name, b", ".join([*present, element]))
+
+
+def _node(peer: str) -> str:
+    return f"[{peer}]" if ":" in peer else (peer or "unknown")  # RFC 7239 section 6

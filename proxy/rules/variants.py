@@ -1,0 +1,45 @@
+"""Which representation of a resource a response is (RFC 9110 sections 12.5.5 and 8.8.3.3)."""
+
+from __future__ import annotations
+
+import hashlib
+
+from multidict import CIMultiDictProxy
+
+_SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
+_LONGEST = 120
+
+
+def variant_of(reply: CIMultiDictProxy[str], request: CIMultiDictProxy[str], coding: str) -> str | None:
+    """A name for the representation: what the backend's Vary selected it by.
+
+    Args:
+        reply: the response's fields.
+        request: the request's fields.
+        coding: the response's content coding where it has a tag of its own, "" where codings share one.
+
+    Returns:
+        "" where there is nothing to choose from; None where the choice cannot be told (`Vary: *`).
+    """
+    names = _names(reply)
+    if "*" in names:
+        return None
+    parts = [f"{name}={_value(name, request)}" for name in names if name != "accept-encoding"]
+    if coding:
+        parts.append(f"coding={coding}")
+    return ";".join(parts)
+
+
+def _names(reply: CIMultiDictProxy[str]) -> list[str]:
+    if "Vary" not in reply:
+        return []
+    members = ",".join(reply.getall("Vary")).lower().split(",")
+    return sorted({member.strip() for member in members} - {"", "origin"})
+
+
+def _value(name: str, request: CIMultiDictProxy[str]) -> str:
+    value = ",".join(request.getall(name, ()))
+    if name in _SECRET or len(value) > _LONGEST or ";" in value or not value.isascii():
+        # Credentials never reach the store; a long value need only be told from another.
+        return "#" + hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return value
