@@ -1,0 +1,92 @@
+"""The command line: `precondition-proxy serve | check | schema`, also `python -m proxy`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from proxy import __version__
+from proxy.errors import ConfigurationError
+from proxy.settings import Settings, load
+
+NAME = "precondition-proxy"
+MISCONFIGURED = 2
+"""The exit status for a configuration that cannot be used; argparse has the same for a wrong command line."""
+
+_FLAGS = (
+    ("upstream", "URL", "the backend, such as http://localhost:8080 (PROXY_UPSTREAM)"),
+    ("listen", "HOST:PORT", "where clients connect, 127.0.0.1:8412 by default (PROXY_LISTEN)"),
+    ("admin", "HOST:PORT", "metrics and health, 127.0.0.1:9412 by default, or off (PROXY_ADMIN)"),
+    ("store", "URL", "memory (the default), or a Redis URL (PROXY_STORE)"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        The exit status: 0, or 2 for a command line or configuration that cannot be used.
+    """
+    given = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = given.command
+    try:
+        return command(given)
+    except ConfigurationError as error:
+        print(f"{error}\n{NAME}: nothing was started; correct the above", file=sys.stderr)
+        return MISCONFIGURED
+
+
+def _serve(given: argparse.Namespace) -> int:
+    settings = _settings(given)
+    # Only a proxy that really runs pays for importing the whole house.
+    from proxy.app import serve
+
+    return serve(settings)
+
+
+def _check(given: argparse.Namespace) -> int:
+    from proxy.settings.explanation import explained
+
+    print(explained(_settings(given)))
+    return 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from proxy.settings.schema import text
+
+    print(text())
+    return 0
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    flags = {name: value for name, *_ in _FLAGS if (value := getattr(given, name)) is not None}
+    return load(given.config, flags, os.environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="A reverse proxy that gives legacy HTTP backends conditional requests.",
+        epilog="Flags beat PROXY_* environment variables, and these beat the file.",
+    )
+    parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="serve | check | schema", required=True)
+    _command(commands.add_parser("serve", help="run the proxy"), _serve)
+    _command(commands.add_parser("check", help="say what the configuration does, or what is wrong"), _check)
+    schema = commands.add_parser("schema", help="print the JSON Schema of the configuration file")
+    schema.set_defaults(command=_schema)
+    return parser
+
+
+def _command(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int]) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the YAML file (PROXY_CONFIG)")
+    for name, form, words in _FLAGS:
+        parser.add_argument(f"--{name}", metavar=form, help=words)
+    parser.set_defaults(command=command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
