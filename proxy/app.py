@@ -59,7 +59,8 @@ class App:
             self._pool,
             self._metrics,
             _outgoing(settings, self._pool),
-            clock=self._loop.time,
+            # Not the loop's clock: uvloop's stands still within one turn, and a deadline must not (rule 4).
+            clock=time.monotonic,
             now_year=_year,
             work=settings.upstream.timeout,
             lease=settings.lease,

@@ -131,6 +131,8 @@ class Gate:
                 return answer_with(malformed(conditions), request)
             request.trace.outcome = "reported"
             conditions = NONE
+        else:
+            request.trace.condition = conditions.first
         key = resource_key(route, target, request.headers)
         wire = forwarded_target(route, target)
         visit = Visit(request, method, route, target, wire, key, conditions)

@@ -56,7 +56,7 @@ class House:
         outgoing: makes the fields that go to the backend.
         journal: the metrics.
         suspicion: which routes change behind the proxy.
-        clock: monotonic seconds, `loop.time`.
+        clock: monotonic seconds, on the same scale as `loop.time`.
         now_year: the present year, for dates of two digits.
         work: the longest that the backend works on a request, in seconds (rule 4).
         lease: how long a claim lasts without renewal, in seconds.

@@ -72,6 +72,13 @@ class Conditions:
     sent: Mapping[Condition, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def first(self) -> str:
+        """The field that is evaluated first (RFC 9110 section 13.2.2), "" where there is none."""
+        if not self.sent:
+            return ""
+        return next((name.value for name in _ORDER if name in self.sent), "")
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to evaluate, If-Range included."""
         return self.if_range is None and not self.decides
@@ -92,6 +99,14 @@ class Conditions:
 
 
 NONE: Final = Conditions()
+
+_ORDER: Final = (
+    Condition.IF_MATCH,
+    Condition.IF_UNMODIFIED_SINCE,
+    Condition.IF_NONE_MATCH,
+    Condition.IF_MODIFIED_SINCE,
+    Condition.IF_RANGE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,4 +230,7 @@ def _range(method: str, headers: Headers, now_year: int) -> EntityTag | int | Un
 
 
 def _sent(headers: Headers) -> dict[Condition, str]:
-    return {name: ", ".join(headers.getall(name)) for name in Condition if name in headers}
+    return {name: ", ".join(headers.getall(name)) for name in _FIELDS if name in headers}
+
+
+_FIELDS: Final = tuple(Condition)  # to go through the enumeration itself takes four times as long
