@@ -38,6 +38,7 @@ P, H, T = Form.PROBLEM, Form.HTML, Form.TEXT
         (("text/plain;format=flowed;q=0.9;x=y, text/html;q=0.8",), T),
         (('text/plain;a=";q=0.1,";q=0.9, text/html;q=0.8',), T),
         (("text/plain;q=0.2, text/plain;q=0.9, text/html;q=0.5",), T),
+        (("text/plain;q=0.9, text/plain;q=0.2, text/html;q=0.5",), T),
         # the most specific range counts for a form
         (("text/*, text/html;q=0.1",), T),
         (("text/*;q=0.5, text/plain;q=0.4, */*;q=0.1",), H),

@@ -31,6 +31,7 @@ from proxy.rules.preconditions import (
 from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded, Version
 
 MINTED = EntityTag("minted")
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 def recorded(state: State) -> Recorded:
@@ -111,8 +112,8 @@ def test_a_request_without_conditions_builds_nothing() -> None:
     [
         ({"If-Match": "*"}, True, True, False),
         ({"If-None-Match": "*"}, True, True, False),
-        ({"If-Unmodified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}, True, True, False),
-        ({"If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT"}, False, True, False),
+        ({"If-Unmodified-Since": DATE}, True, True, False),
+        ({"If-Modified-Since": DATE}, False, True, False),
         ({"If-Range": '"a"', "Range": "bytes=0-1"}, False, False, False),
         ({"If-Range": '"a"'}, False, False, True),
         ({"If-Modified-Since": "junk"}, False, False, True),
@@ -128,10 +129,28 @@ def test_which_conditions_guard_and_decide(
 
 def test_a_write_is_not_conditional_by_the_fields_of_reads() -> None:
     """So that a route's `require` is not met by a condition that is never evaluated (13.1.3, 14.2)."""
-    fields = {"If-Modified-Since": "Sun, 06 Nov 1994 08:49:37 GMT", "If-Range": '"a"', "Range": "bytes=0-1"}
+    fields = {"If-Modified-Since": DATE, "If-Range": '"a"', "Range": "bytes=0-1"}
     conditions = parse_conditions("PUT", CIMultiDict(fields), now_year=NOW_YEAR)
     assert isinstance(conditions, Conditions)
     assert conditions.empty
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("GET", {"If-Match": '"a"', "If-Unmodified-Since": DATE}),
+        ("PUT", {"If-Match": '"a"', "If-Unmodified-Since": DATE}),
+        ("GET", {"If-None-Match": '"a"', "If-Modified-Since": DATE}),
+        ("HEAD", {"If-Match": '"a"', "If-Range": '"a"', "Range": "bytes=0-1"}),
+        ("GET", {"If-Match": '"a"', "If-Range": '"a"'}),
+    ],
+)
+def test_what_must_not_be_looked_at_is_not_there(method: str, fields: dict[str, str]) -> None:
+    """Sections 13.1.4, 13.1.3, 14.2 and 13.1.5: the first field counts, the others do not."""
+    first, *_ = fields
+    assert parse_conditions(method, CIMultiDict(fields), now_year=NOW_YEAR) == parse_conditions(
+        method, CIMultiDict({first: fields[first]}), now_year=NOW_YEAR
+    )
 
 
 def test_what_was_sent_is_kept_as_sent() -> None:
