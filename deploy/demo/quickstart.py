@@ -127,7 +127,12 @@ def child(command: list[str], stdout: int | None = None) -> Iterator[Child]:
     It has a session of its own: Ctrl-C reaches only us, and we end the children in order.
     """
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=stdout, text=True, start_new_session=True
+        command,
+        env={"PROXY_LOG__FORMAT": "text", **os.environ},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        text=True,
+        start_new_session=True,
     )
     try:
         yield process
