@@ -74,9 +74,16 @@ class Conditions:
     @property
     def first(self) -> str:
         """The field that is evaluated first (RFC 9110 section 13.2.2), "" where there is none."""
-        if not self.sent:
-            return ""
-        return next((name.value for name in _ORDER if name in self.sent), "")
+        for name, value in (
+            (Condition.IF_MATCH, self.if_match),
+            (Condition.IF_UNMODIFIED_SINCE, self.if_unmodified_since),
+            (Condition.IF_NONE_MATCH, self.if_none_match),
+            (Condition.IF_MODIFIED_SINCE, self.if_modified_since),
+            (Condition.IF_RANGE, self.if_range),
+        ):
+            if value is not None:
+                return name.value
+        return ""
 
     @property
     def empty(self) -> bool:
@@ -99,14 +106,6 @@ class Conditions:
 
 
 NONE: Final = Conditions()
-
-_ORDER: Final = (
-    Condition.IF_MATCH,
-    Condition.IF_UNMODIFIED_SINCE,
-    Condition.IF_NONE_MATCH,
-    Condition.IF_MODIFIED_SINCE,
-    Condition.IF_RANGE,
-)
 
 
 @dataclass(frozen=True, slots=True)

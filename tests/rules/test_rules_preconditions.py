@@ -153,6 +153,36 @@ def test_what_must_not_be_looked_at_is_not_there(method: str, fields: dict[str, 
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "names", "first"),
+    [
+        (
+            "GET",
+            ["If-Range", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since", "If-Match"],
+            "If-Match",
+        ),
+        (
+            "GET",
+            ["If-Range", "If-Modified-Since", "If-None-Match", "If-Unmodified-Since"],
+            "If-Unmodified-Since",
+        ),
+        ("GET", ["If-Range", "If-Modified-Since", "If-None-Match"], "If-None-Match"),
+        ("GET", ["If-Range", "If-Modified-Since"], "If-Modified-Since"),
+        ("GET", ["If-Range"], "If-Range"),
+        ("GET", [], ""),
+        # what is not looked at is not first
+        ("PUT", ["If-Modified-Since", "If-Range"], ""),
+        ("PUT", ["If-Modified-Since", "If-None-Match"], "If-None-Match"),
+        ("PROPFIND", ["If-Match"], ""),
+    ],
+)
+def test_which_field_is_evaluated_first(method: str, names: list[str], first: str) -> None:
+    values = {name: DATE if name.endswith("Since") else '"a"' for name in names}
+    conditions = parse_conditions(method, CIMultiDict({**values, "Range": "bytes=0-1"}), now_year=NOW_YEAR)
+    assert isinstance(conditions, Conditions)
+    assert conditions.first == first
+
+
 def test_what_was_sent_is_kept_as_sent() -> None:
     lines = [("If-Match", '"a",'), ("if-match", 'W/"b"'), ("If-None-Match", "*"), ("Accept", "*/*")]
     conditions = parse_conditions("PUT", CIMultiDict(lines), now_year=NOW_YEAR)
