@@ -26,8 +26,8 @@ class Version:
             never forwarded.
         weak: the backend's own weak tag, where a minted strong one took its place. It still matches
             If-None-Match (weak comparison, RFC 9110 section 13.1.2).
-        shared_second: another version of this resource had the same `modified`; such a date is weak and
-            satisfies no If-Unmodified-Since (RFC 9110 section 8.8.2.2).
+        shared_second: another version of this resource had the same `modified`; such a date is weak, and
+            an If-Unmodified-Since that names just that second is not satisfied (RFC 9110 section 8.8.2.2).
         variant: which representation, by what the backend's Vary selected it; "" where it does not vary.
     """
 
