@@ -15,7 +15,7 @@ from proxy.store.lua import scripts
 from proxy.store.servers import Servers
 from proxy.store.wire import Reply
 
-_TICK: Final = (0.1, 1.0)  # seconds between two looks at the server's clock: under traffic, and idle
+_IDLE: Final = 10  # how many times more seldom the server's clock is looked at without traffic
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +65,7 @@ class Lives:
         lease: seconds; how long an old incarnation's writers may be at work.
         grace: seconds that even a first start waits.
         chance: source of names.
+        tick: seconds between two looks at the server's clock under traffic.
         joined: called with a group's life whenever its incarnation is known again.
     """
 
@@ -76,12 +77,14 @@ class Lives:
         lease: float,
         grace: float,
         chance: random.Random,
+        tick: float,
         joined: Callable[[Life], None],
     ) -> None:
         self._servers = servers
         self._prefix = prefix
         self._waits = (round(lease * 1e6), round(grace * 1e6))
         self._chance = chance
+        self._tick_seconds = tick
         self._joined = joined
         self._lives = [Life(group) for group in range(servers.groups)]
         self._timer: asyncio.TimerHandle | None = None
@@ -111,7 +114,7 @@ class Lives:
 
     def stamp(self, group: int) -> Stamp | None:
         """The latest moment seen of the group's clock; None without a present incarnation."""
-        self._busy = True
+        self.used()
         life = self._lives[group]
         if not life.id or self._time() - life.clock.seen > self._oldest_stamp:
             return None
@@ -132,7 +135,11 @@ class Lives:
 
     def used(self) -> None:
         """There is traffic: look at the clock more often."""
-        self._busy = True
+        if not self._busy:
+            self._busy = True
+            if self._timer is not None and self._timer.when() - self._time() > self._tick_seconds:
+                self._timer.cancel()
+                self._timer = asyncio.get_running_loop().call_later(0, self._tick)
 
     def grace_left(self) -> float:
         """Seconds until the last group's grace is over; 0.0 where none is."""
@@ -185,8 +192,7 @@ class Lives:
         self._joined(life)
 
     def _schedule(self) -> None:
-        fast, slow = _TICK
-        pause = fast if self._busy or self.strangers() else slow
+        pause = self._tick_seconds if self._busy or self.strangers() else self._tick_seconds * _IDLE
         self._busy = False
         self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
 

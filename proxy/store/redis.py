@@ -56,6 +56,7 @@ class RedisStore:
         meter: told of every call.
         chance: source of names, tokens and jitter.
         mirror_seconds: for how long this process believes that what it recorded is still recorded.
+        tick: seconds between two looks at the server's clock under traffic; so old may a stamp be.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RedisStore:
         meter: Meter | None = None,
         chance: random.Random | None = None,
         mirror_seconds: float = 60.0,
+        tick: float = 0.1,
     ) -> None:
         self._servers = servers
         self._lease = lease
@@ -86,6 +88,7 @@ class RedisStore:
             lease=lease,
             grace=grace or 0.0,
             chance=self._chance,
+            tick=tick,
             joined=self._release_orphans,
         )
         self._mirror = Mirror(mirror_seconds)
@@ -109,6 +112,8 @@ class RedisStore:
         prefix: str = "pp",
         ttl: float = 604_800,
         meter: Meter | None = None,
+        mirror_seconds: float = 60.0,
+        tick: float = 0.1,
     ) -> Self:
         """Builds a store from its URL; `proxy.store.address` lists the forms.
 
@@ -129,6 +134,8 @@ class RedisStore:
             prefix=prefix,
             ttl=ttl,
             meter=meter,
+            mirror_seconds=mirror_seconds,
+            tick=tick,
         )
 
     # The life of the store.

@@ -49,17 +49,21 @@ class _Line:
     def __init__(self, lines: dict[str, _Line], key: str) -> None:
         self._lines = lines
         self._key = key
-        self.turn = Turn(self)
+        self.turn: Turn | None = None
         self.until = 0.0
         self.waiters: dict[asyncio.Future[Turn | None], None] = {}
 
+    def begin(self) -> Turn:
+        self.turn = Turn(self)
+        return self.turn
+
     def next(self) -> None:
+        self.turn = None
         while self.waiters:
             waiter = next(iter(self.waiters))
             del self.waiters[waiter]
             if not waiter.done():
-                self.turn = Turn(self)
-                waiter.set_result(self.turn)
+                waiter.set_result(self.begin())
                 return
         del self._lines[self._key]
 
@@ -79,7 +83,7 @@ class Turns:
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(self._lines, key)
-            return line.turn
+            return line.begin()
         return await _wait(line, until)
 
 

@@ -41,7 +41,7 @@ async def opener(request: pytest.FixtureRequest) -> AsyncIterator[Opener]:
             server = request.getfixturevalue("shared_server")
             if not stores:
                 server.client().flushall()
-            store = RedisStore.from_url(server.url, **settings)
+            store = RedisStore.from_url(server.url, **{"tick": 0.005} | settings)
         stores.append(store)
         await store.open()
         return store

@@ -19,6 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _DEADLINE = 10.0  # seconds until a server must answer
 
@@ -152,6 +154,7 @@ class RedisServer:
             password=self._options.get("requirepass"),
             decode_responses=True,
             socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),
             **(secure | options),
         )
 
