@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxy import __version__
 from proxy.errors import ConfigurationError
-from proxy.settings import Settings, load
+from proxy.settings import Settings, explained, load, schema_text
 
 NAME = "precondition-proxy"
 MISCONFIGURED = 2
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return command(given)
     except ConfigurationError as error:
-        print(f"{error}\n{NAME}: nothing was started; correct the above", file=sys.stderr)
+        print(f"{error}\n{NAME}: the configuration cannot be used", file=sys.stderr)
         return MISCONFIGURED
 
 
@@ -48,16 +48,12 @@ def _serve(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from proxy.settings.explanation import explained
-
     print(explained(_settings(given)))
     return 0
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from proxy.settings.schema import text
-
-    print(text())
+    print(schema_text())
     return 0
 
 

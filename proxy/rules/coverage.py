@@ -7,6 +7,7 @@ over every path, and the later one is covered when it never accepts a path that 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -53,22 +54,25 @@ _REST: Final = _Step(None, skippable=True, repeats=True)
 
 def covered(later: Reach, earlier: Sequence[Reach]) -> bool:
     """Whether every path that `later` matches is matched by one of `earlier`."""
+    return escape(later, earlier) is None
+
+
+def escape(later: Reach, earlier: Sequence[Reach]) -> str | None:
+    """A shortest path that `later` matches and none of `earlier` does, or None where there is none."""
     rivals = [reach for reach in earlier if _may_meet(later, reach)]
-    if not rivals:
-        return False
     alphabet = _alphabet([later, *rivals])
     start = (_begin([later]), _begin(rivals))
-    seen, open_pairs = {start}, [start]
-    while open_pairs:
-        ours, theirs = open_pairs.pop()
-        if not theirs or (_accepts(ours) and not _accepts(theirs)):
-            return False  # every state of ours leads to some path, so with nobody beside it we escape
+    seen, waiting = {start}, deque([(start, "")])
+    while waiting:
+        (ours, theirs), path = waiting.popleft()
+        if _accepts(ours) and not _accepts(theirs):
+            return path
         for char in alphabet:
             pair = (_advance(ours, char), _advance(theirs, char))
             if pair[0] and pair not in seen:
                 seen.add(pair)
-                open_pairs.append(pair)
-    return True
+                waiting.append((pair, path + char))
+    return None
 
 
 def matches(reach: Reach, path: str) -> bool:

@@ -7,6 +7,7 @@ with one `ConfigurationError` that names every mistake, its place, and what to w
 from __future__ import annotations
 
 from proxy.settings.addresses import Address
+from proxy.settings.explanation import explained
 from proxy.settings.loading import load
 from proxy.settings.model import (
     LimitSettings,
@@ -17,6 +18,7 @@ from proxy.settings.model import (
     StoreSettings,
     UpstreamSettings,
 )
+from proxy.settings.schema import text as schema_text
 
 __all__ = [
     "Address",
@@ -27,5 +29,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "UpstreamSettings",
+    "explained",
     "load",
+    "schema_text",
 ]

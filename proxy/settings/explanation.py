@@ -1,4 +1,4 @@
-"""What a configuration means, in plain words, for `precondition-proxy check`. No secret is ever part of it."""
+"""What a configuration means, in plain words, for `precondition-proxy check`; never a secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def route_words(route: Route) -> Iterator[str]:
         yield "forwarded as it is, nothing is looked at"
         return
     if route.mode is Mode.REPORT:
-        yield "report only: conditions are evaluated and counted, and every request is forwarded"
+        yield "report only: conditions are evaluated and counted, but every request is forwarded"
     yield from _conditions(route)
     yield from _versions(route)
     yield from _names(route)
@@ -76,7 +76,7 @@ def _conditions(route: Route) -> Iterator[str]:
     would = "would get" if route.mode is Mode.REPORT else "else"
     if route.require:
         yield f"{_methods(route.require)} must carry a condition ({would} 428)"
-    else:
+    elif route.mode is Mode.ENFORCE:
         yield "conditions are checked where a request has one"
     unconditional = route.guard - route.require
     if unconditional:
@@ -146,6 +146,6 @@ def _route_warnings(settings: Settings) -> Iterator[str]:
     for route, resolved in zip(settings.routes, settings.resolved_routes(), strict=True):
         unused = sorted(route.model_fields_set - {"match", "mode"})
         if resolved.mode is Mode.OFF and unused:
-            yield f"{route.match} is off: its {listed(unused, 'and')} {'is' if len(unused) == 1 else 'are'} not used"
+            yield f"{route.match} is off, so nothing looks at its {listed(unused, 'and')}"
         if resolved.verify is Verify.NEVER and resolved.mode is Mode.ENFORCE:
             yield f"{route.match}: verify never overlooks every change that does not pass through the proxy"

@@ -150,7 +150,7 @@ class LimitSettings(Section):
     """What a client may send and hold. 0 means no limit where that is said."""
 
     header_size: PositiveSize = Field(
-        default=32 << 10, description="Largest header section of a request; else 431."
+        default=16 << 10, description="Longest header field line of a request; else 431."
     )
     header_count: PositiveCount = Field(
         default=100, description="Most header field lines of a request; else 431."
@@ -178,7 +178,7 @@ class LimitSettings(Section):
 
 
 class LogSettings(Section):
-    """What is written to standard error."""
+    """What is logged: events to standard error, requests to standard output."""
 
     level: kinds.LevelChoice = Field(
         default=kinds.LogLevel.INFO, description="The least important lines to write."
@@ -233,7 +233,10 @@ class Settings(BaseSettings):
         default="precondition-proxy",
         description="The proxy's name in Via; true for the usual one, false for no Via.",
     )
-    log: LogSettings = Field(default=LogSettings(), description="What is written to standard error.")
+    log: LogSettings = Field(
+        default=LogSettings(),
+        description="What is logged: events to standard error, requests to standard output.",
+    )
 
     @classmethod
     def settings_customise_sources(

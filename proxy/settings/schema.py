@@ -18,6 +18,7 @@ def json_schema() -> dict[str, Any]:
     schema = {"$schema": _DIALECT, **schema, "title": "Precondition proxy", "$defs": schema["$defs"]}
     schema.pop("required", None)
     schema["$defs"]["UpstreamSettings"].pop("required", None)
+    _show_defaults_as_written(schema)
     for name in SHORTHAND:
         _accept_bare_url(schema, name)
     for name in ("routes", "defaults", "limits", "log", "store"):
@@ -35,6 +36,25 @@ class _Plain(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         return False
+
+
+def _show_defaults_as_written(schema: dict[str, Any]) -> None:
+    """`30s` instead of 30.0. A section's default is that of its keys, and is not repeated."""
+    whole = Settings.model_validate({"upstream": "http://localhost:8080", "routes": [{"match": "/"}]})
+    shown = whole.model_dump(mode="json")
+    for key in schema["$defs"]["RouteSettings"]["properties"].values():
+        key.pop("default", None)  # what a route does not set comes from `defaults`
+    for model in (whole.upstream, whole.store, whole.defaults, whole.limits, whole.log):
+        _show(schema["$defs"][type(model).__name__]["properties"], model.model_dump(mode="json"))
+    _show(schema["properties"], {key: value for key, value in shown.items() if key != "routes"})
+
+
+def _show(properties: dict[str, Any], values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) or "default" not in properties[key]:
+            properties[key].pop("default", None)
+        else:
+            properties[key]["default"] = value
 
 
 def _accept_bare_url(schema: dict[str, Any], name: str) -> None:
