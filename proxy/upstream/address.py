@@ -43,8 +43,9 @@ class Address:
         if self.path:
             return b"localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
+        name = host.encode("ascii" if host.isascii() else "idna")
         usual = self.port == _PORTS["https" if self.tls else "http"]
-        return (host if usual else f"{host}:{self.port}").encode("idna" if not host.isascii() else "ascii")
+        return name if usual else b"%b:%d" % (name, self.port)
 
     def __str__(self) -> str:
         if self.path:
@@ -59,7 +60,10 @@ def parse_address(url: str) -> Address:
     Raises:
         ConfigurationError: anything else. The message does not repeat credentials.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigurationError("the upstream's URL has a malformed host") from None
     if parts.scheme == "unix":
         return _unix(parts)
     if parts.scheme not in _PORTS:

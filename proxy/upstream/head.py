@@ -125,8 +125,8 @@ class HeadReader:
         if len(messages) != 1:
             raise FramingError("the response head is malformed")
         message: RawResponseMessage = messages[0][0]
-        # The parser takes "Content-Length : 5" for framing and leaves the blank in the name, where nobody would
-        # look for it. RFC 9112 section 5.1 wants it removed; it is so odd that the answer is refused.
+        # The parser takes "Content-Length : 5" for framing and leaves the blank in the name, where nobody
+        # would look for it. RFC 9112 section 5.1 wants it removed; it is so odd that the answer is refused.
         if b" :" in head and any(name.endswith(b" ") for name, _ in message.raw_headers):
             raise FramingError("the response head is malformed")
         if message.version not in (HttpVersion11, HttpVersion10) or message.code < 100:

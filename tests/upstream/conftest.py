@@ -7,9 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 from support.scripted_backend import Backend, Script
 
 from proxy.upstream.pool import Pool
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Everything here runs on both event loops."""
+    return {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
 
 Play = Callable[..., Awaitable[Backend]]
 MakePool = Callable[..., Pool]

@@ -5,18 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import uvloop
 from support.scripted_backend import Peer, answering, eventually
 from support.upstream_calls import Pieces, get, put
 
 from proxy.errors import UpstreamBroken
 from proxy.upstream import Call
 from proxy.upstream.reply import BackendReply
-
-
-@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
-def event_loop_policy(request):
-    return uvloop.EventLoopPolicy() if request.param == "uvloop" else asyncio.DefaultEventLoopPolicy()
 
 
 async def whole(reply: BackendReply) -> bytes:
