@@ -105,7 +105,7 @@ JSON = "application/json"
 
 def text_of(value: object) -> str:
     """The same value is always the same text."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -48,7 +48,7 @@ class Admin:
         metrics.watch(Watched.STORE_READY, lambda: float(self._health.ready))
 
     async def start(self) -> tuple[str, int]:
-        """Binds and serves.
+        """Binds and serves. `stop` has to follow, even where this fails.
 
         Returns:
             The address and port that it is bound to.
@@ -57,11 +57,7 @@ class Admin:
             OSError: the address cannot be had.
         """
         await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
-        except OSError:
-            await self._runner.cleanup()
-            raise
+        await web.TCPSite(self._runner, self._host, self._port).start()
         host, port, *_ = self._runner.addresses[0]
         return str(host), int(port)
 

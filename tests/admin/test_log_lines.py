@@ -253,6 +253,9 @@ async def test_a_stuck_reader_costs_lines_but_never_a_request(
     for _ in range(100):  # one is with the writer, ten wait
         access.line(record())
     assert access.lost == 89
+    turned = asyncio.Event()  # the log's timer comes and finds the writer busy
+    asyncio.get_running_loop().call_later(5 * log.FLUSH_AFTER, turned.set)
+    await turned.wait()
     stream.open.set()
     await until(lambda: stream.getvalue() == 11 * line)
     assert "89" in caplog.text
