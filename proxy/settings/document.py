@@ -34,7 +34,7 @@ _ADVICE: Final = (
     ("expected <block end>", "give all keys of one level the same indentation"),
     ("cannot start any token", "put the value in quotes"),
     ("found undefined alias", "define the anchor (&name) above its use, or put the value in quotes"),
-    ("single document", "write one document: remove the line --- and what follows it"),
+    ("another document", "write one document: remove the line --- and what follows it"),
 )
 
 
@@ -172,6 +172,7 @@ def _unreadable(path: FilePath, error: OSError) -> tuple[str, str]:
 def _syntax(path: FilePath, error: yaml.YAMLError) -> Problem:
     if isinstance(error, yaml.MarkedYAMLError):
         what = error.problem or error.context or "it cannot be read"
+        what = f"{error.context}, {what}" if what.startswith("but ") else what
         place = _mark(path, error.problem_mark or error.context_mark, ())
     else:
         what, place = str(error).splitlines()[0], _whole(path)

@@ -72,10 +72,10 @@ def _unknown(name: str) -> Problem:
             "routes cannot be set one by one",
             "write all of them as JSON into PROXY_ROUTES, or into a file",
         )
-    meant = near(name, [*variables(), CONFIG])
-    advice = (
-        f"did you mean {meant}?" if meant else f"unset it: variables that begin with {PREFIX} are settings"
-    )
+    # Without the prefix: it would make everything look alike.
+    meant = near(name[len(PREFIX) :], [known[len(PREFIX) :] for known in (*variables(), CONFIG)])
+    unset = f"unset it: variables that begin with {PREFIX} are settings"
+    advice = f"did you mean {PREFIX}{meant}?" if meant else unset
     return Problem(place, (), "is not a known setting", advice)
 
 

@@ -110,8 +110,8 @@ def _names(route: Route) -> Iterator[str]:
     if route.merge_slashes:
         yield "several slashes count as one"
     if route.query is not None:
-        names = listed(sorted(route.query), "and")
-        yield f"only {names} of the query counts" if names else "the query does not count"
+        names = sorted(route.query)
+        yield f"only {listed(names, 'and')} of the query counts" if names else "the query does not count"
     if route.vary_by:
         yield f"one resource for each {listed(route.vary_by, 'and')}"
 

@@ -147,7 +147,7 @@ class RouteSettings(RouteOptions):
 
 
 class LimitSettings(Section):
-    """What a client may send and hold. 0 means no limit where that is said."""
+    """Bounds on what a client may send and hold."""
 
     header_size: PositiveSize = Field(
         default=16 << 10, description="Longest header field line of a request; else 431."
@@ -178,7 +178,7 @@ class LimitSettings(Section):
 
 
 class LogSettings(Section):
-    """What is logged: events to standard error, requests to standard output."""
+    """The log: events go to standard error, requests to standard output."""
 
     level: kinds.LevelChoice = Field(
         default=kinds.LogLevel.INFO, description="The least important lines to write."

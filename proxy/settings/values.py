@@ -57,7 +57,7 @@ def near(word: str, known: Iterable[str]) -> str | None:
 
 
 def listed(words: Iterable[str], last: str = "or") -> str:
-    """`a, b or c`."""
+    """`a, b or c`, of one word or more."""
     *front, end = words
     return f"{', '.join(front)} {last} {end}" if front else end
 
