@@ -37,7 +37,7 @@ WAIT_BOUNDS: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 GUARDED: Final = ("PUT", "PATCH", "DELETE")
 REFUSALS: Final = (
     ("refused", Condition.IF_MATCH, Reason.STALE_TAG),  # 412
-    ("refused", NONE, "condition_required"),  # 428
+    ("refused", NONE, "required"),  # 428
 )
 OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
 FAULTS: Final = ("unreachable", "timeout", "broken")

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,6 +55,16 @@ def statuses(output: str) -> list[int]:
     return [int(status) for status in re.findall(r"^HTTP/1\.1 (\d+)", output, re.MULTILINE)]
 
 
+def counted(admin: str, labels: str) -> float:
+    """How many PUTs with If-Match had this outcome, by the metrics."""
+    with urllib.request.urlopen(f"http://{admin}/metrics") as response:
+        page = response.read().decode()
+    sample = (
+        rf'^precondition_outcomes_total{{condition="If-Match",method="PUT",{labels},route="[^"]+"}} (\S+)$'
+    )
+    return sum(float(value) for value in re.findall(sample, page, re.MULTILINE))
+
+
 def listens(address: str) -> bool:
     """Whether anybody accepts there."""
     host, port = address.split(":")
@@ -71,6 +82,7 @@ def test_the_printed_session_works_and_nothing_is_left(free: list[str], number: 
         )
         assert statuses(shown.stdout) == [200, 304, 200, 412]
         assert json.loads(shown.stdout.splitlines()[-1])["text"] == "bread, milk"
+        assert counted(admin, 'outcome="refused",reason="stale_tag"') == 1
         [upstream] = re.findall(r"in front of http://(\S+)", "\n".join(lines))
         assert listens(upstream)
         process.send_signal(number)
