@@ -9,6 +9,7 @@ from proxy.exchange import Answer
 from proxy.gate.refuse import refused
 from proxy.gate.representation import SHOWS, Representation, look_at
 from proxy.gate.visit import House, Visit
+from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import Conditions
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag, Star, Tags
@@ -161,8 +162,7 @@ async def _head(
         observe(house, visit, stamp, ABSENT)
     if reply.status not in SHOWS:
         return bare
-    tag = reply.headers.get("ETag", "")
-    if not tag.startswith('"'):
+    if strong_tag(reply.headers) is None:
         whole = await fetch(house, visit, "GET", drops | _RANGE)
         try:
             return await _head_by_get(house, visit, whole, stamp, bare)

@@ -88,7 +88,8 @@ async def _content(reply: Reply, house: House, seen_by: Visit) -> bytes | None:
     limit = seen_by.route.hash_limit
     if house.minter is None or (reply.length is not None and reply.length > limit) or _streams(reply):
         return None
-    whole = reply.ready()
+    # Of what comes without a length, `ready` would tell by chance whether it is short enough.
+    whole = None if reply.length is None else reply.ready()
     return await reply.read(limit) if whole is None else whole
 
 
