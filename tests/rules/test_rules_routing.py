@@ -43,6 +43,7 @@ MATCHES = [
     ("/static/{path*}",        "/static",               None),
     ("/{path*}",               "/",                     {"path": ""}),
     ("/{path*}",               "/a/b",                  {"path": "a/b"}),
+    ("/{path*}",               "/a\nb",                 {"path": "a\nb"}),
     ("/a.b",                   "/axb",                  None),
     ("/caf\u00e9",             "/caf%C3%A9",            {}),
     ("/caf%c3%a9",             "/caf%C3%A9",            {}),

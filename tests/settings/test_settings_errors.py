@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from proxy.errors import ConfigurationError
-from proxy.settings import load
+from proxy.settings import Settings, load
 
 UP = "upstream: http://b\n"
 GIVEN = {"upstream": "http://localhost:8080"}
@@ -218,6 +219,19 @@ def test_an_error_names_the_source_whose_word_counts(tmp_path: Path) -> None:
     assert message.startswith(
         f"{file}:2:16: store.lease: 60s is not longer" if False else f"{file}:2:16: store.lease: 1m"
     )
+
+
+def test_a_list_that_replaces_another_answers_for_all_of_its_items(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.yaml"
+    file.write_text("upstream: http://b\nroutes: [{match: /a}]\n")
+    message = refusal(file, {}, {"PROXY_ROUTES": '[{"mode": "off"}]'})
+    assert message.startswith("PROXY_ROUTES: routes[0].match: is missing\n")
+
+
+def test_settings_built_without_load_say_each_mistake_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"upstream": "http://b", "store": {"lease": "1s"}, "drain": "x"})
+    assert sorted(line["loc"] for line in caught.value.errors()) == [("drain",), ("store", "lease")]
 
 
 def test_no_message_holds_a_secret(tmp_path: Path) -> None:
