@@ -18,10 +18,10 @@ import uvloop
 from proxy import __version__
 from proxy.admin import Admin
 from proxy.edge import Edge, Limits
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, StoreUnavailable
 from proxy.exchange import Answer, Request
 from proxy.gate import Gate, Outgoing
-from proxy.log import AccessLog, AccessRecord, setup
+from proxy.log import AccessLog, AccessRecord, own_stdout, setup
 from proxy.metrics import Metrics, Watched
 from proxy.rules.minting import Minter
 from proxy.rules.routing import Router
@@ -31,6 +31,7 @@ from proxy.store.redis import RedisStore
 from proxy.upstream.pool import Pool
 
 _log = logging.getLogger("proxy.app")
+_SECRET_EVERY = 10.0  # seconds between two looks whether the key of minted tags is still in Redis
 
 
 class App:
@@ -66,11 +67,12 @@ class App:
             lease=settings.lease,
             memory_body=settings.limits.memory_body,
         )
-        self._access = AccessLog(sys.stdout, settings.log.format.value) if settings.log.access else None
+        self._access = AccessLog(own_stdout(), settings.log.format.value) if settings.log.access else None
         self._edge = Edge(self._gate, _limits(settings), self._tell)
         self._admin: Admin | None = None
         self._server: asyncio.Server | None = None
         self._minting: asyncio.Task[None] | None = None
+        self._secret_known = asyncio.Event()
         self.address: tuple[str, int] = ("", 0)
         self.admin_address: tuple[str, int] | None = None
 
@@ -83,7 +85,9 @@ class App:
         settings = self._settings
         await self._store.open()
         self._minting = self._loop.create_task(self._find_secret())
-        await asyncio.wait([self._minting], timeout=2.0)
+        known = asyncio.ensure_future(self._secret_known.wait())
+        await asyncio.wait([self._minting, known], timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
+        known.cancel()
         if settings.admin is not None:
             self._admin = Admin(
                 self._metrics, self._store, host=settings.admin.host, port=settings.admin.port
@@ -127,13 +131,26 @@ class App:
         """Gets the key of minted tags, which every replica must share. Until it is there, none are minted."""
         given = self._settings.tag_secret
         if given is not None:
-            secret = given.get_secret_value().encode()
+            self._gate.house.minter = Minter(given.get_secret_value().encode())
         elif isinstance(self._store, RedisStore):
-            secret = await self._store.shared_secret()
+            await self._agree_on_secret(self._store)
         else:
-            secret = secrets.token_bytes(32)
+            self._gate.house.minter = Minter(secrets.token_bytes(32))
             _log.info("tag_secret is not set: the tags that the proxy makes change when it restarts")
-        self._gate.house.minter = Minter(secret)
+
+    async def _agree_on_secret(self, store: RedisStore) -> None:
+        """Keeps the secret in Redis, and puts it back where Redis was emptied."""
+        secret, agreed = secrets.token_bytes(32), b""
+        while True:
+            try:
+                secret = await store.agree_on_secret(secret)
+            except StoreUnavailable:
+                await asyncio.sleep(0.2)
+                continue
+            if secret != agreed:
+                self._gate.house.minter, agreed = Minter(secret), secret
+                self._secret_known.set()
+            await asyncio.sleep(_SECRET_EVERY)
 
     def _tell(self, request: Request, answer: Answer, seconds: float, sent: int) -> None:
         trace = request.trace

@@ -34,6 +34,7 @@ def _read(name: str, *, entry: bool = True) -> Script:
 
 @cache
 def scripts() -> dict[str, Script]:
-    """All scripts by name. Every one but `incarnate` begins with `entry.lua`."""
+    """All scripts by name. Those that are about one resource begin with `entry.lua`."""
     names = ("claim", "renew", "release", "observe", "look", "forget", "tick")
-    return {name: _read(name) for name in names} | {"incarnate": _read("incarnate", entry=False)}
+    whole = {name: _read(name) for name in names}
+    return whole | {name: _read(name, entry=False) for name in ("incarnate", "secret")}

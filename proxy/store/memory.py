@@ -116,7 +116,7 @@ class MemoryStore:
         # Ours is the only process: whoever has the turn finds no living owner.
         claim = self._new_claim(key, entry.recorded)
         entry.recorded = UNKNOWN
-        entry.owner, entry.lease_end, entry.dirty = claim.token, claim.deadline, bool(entry.shared)
+        entry.owner, entry.lease_end, entry.dirty = claim.token, claim.deadline, False
         turn.hold(claim.deadline)
         self._held[claim.token] = turn
         return claim

