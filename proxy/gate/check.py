@@ -10,6 +10,7 @@ from proxy.gate.probe import Found, Relayed, probe
 from proxy.gate.read import observe
 from proxy.gate.refuse import answer_with, note, refused
 from proxy.gate.visit import House, Visit
+from proxy.rules.aftermath import doubted
 from proxy.rules.fields import lower, replace
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.refusals import condition_required
@@ -116,6 +117,7 @@ async def _ask(
         visit.request.trace.outcome, visit.request.trace.reason = "relayed", "probe"
         return Refused(found.answer, recorded)
     _compare(house, visit, recorded, found)
+    found.state = doubted(recorded, found.state)
     if stamp is not None:
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
     decision = evaluate(visit.conditions, visit.method, found.state)

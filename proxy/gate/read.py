@@ -6,7 +6,7 @@ from functools import partial
 from typing import assert_never
 
 from proxy.exchange import Answer
-from proxy.gate.refuse import refused
+from proxy.gate.refuse import note, refused
 from proxy.gate.representation import SHOWS, Representation, look_at
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import strong_tag
@@ -119,6 +119,7 @@ def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> 
             return Answer(304, "Not Modified", fields, None)
         case Refuse():
             if visit.reporting:
+                note(visit, decision, "reported")
                 return None
             reply.close()
             return refused(visit, decision, Known((seen.shown,)))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from multidict import CIMultiDictProxy
 
 from proxy.rules.etags import EntityTag
 from proxy.rules.routing import AfterWrite, EtagOnWrite, Route
+from proxy.rules.versions import Absent, Known, Recorded, Version
 
 
 class Aftermath(enum.Enum):
@@ -65,6 +67,25 @@ def may_tell_tag(route: Route, method: str, status: int, *, stored_as_sent: bool
     if route.etag_on_write is EtagOnWrite.ALWAYS:
         return True
     return method == "PATCH" or (method == "PUT" and stored_as_sent)
+
+
+def doubted(recorded: Recorded, found: Known | Absent) -> Known | Absent:
+    """What a GET showed just now, with what was recorded of its dates.
+
+    That two versions share a second cannot be seen in a response: it is the store's own finding, and a date
+    stays weak until another one takes its place (RFC 9110 section 8.8.2.2).
+    """
+    if not isinstance(recorded, Known) or not isinstance(found, Known):
+        return found
+    before = {version.variant: version for version in recorded.versions}
+    return Known(tuple(_doubted(before.get(version.variant), version) for version in found.versions))
+
+
+def _doubted(old: Version | None, new: Version) -> Version:
+    if old is None or new.modified is None or old.modified != new.modified:
+        return new
+    changed = old.etag is not None and new.etag is not None and old.etag != new.etag
+    return replace(new, shared_second=True) if old.shared_second or changed else new
 
 
 def named_resources(headers: CIMultiDictProxy[str], target: str, hosts: frozenset[str]) -> Iterator[str]:
