@@ -66,6 +66,8 @@ class App:
             work=settings.upstream.timeout,
             lease=settings.lease,
             memory_body=settings.limits.memory_body,
+            strip_override=settings.method_override.value == "strip",
+            most_tags=settings.limits.tags,
         )
         self._access = AccessLog(own_stdout(), settings.log.format.value) if settings.log.access else None
         self._edge = Edge(self._gate, _limits(settings), self._tell)
@@ -98,7 +100,7 @@ class App:
         )
         self._server = await _opened("listen", settings.listen, listening)
         self.address = self._server.sockets[0].getsockname()[:2]
-        self._metrics.watch(Watched.CLIENT_CONNECTIONS, lambda: self._edge.open)
+        self._watch()
         _log.info("serving on http://%s:%d in front of %s", *self.address, settings.upstream.url)
         if self.admin_address is not None:
             _log.info("metrics and health on http://%s:%d", *self.admin_address)
@@ -126,6 +128,16 @@ class App:
         await self._store.close()
         if self._access is not None:
             self._access.close()
+
+    def _watch(self) -> None:
+        """Offers the values that are read when somebody scrapes."""
+        watch = self._metrics.watch
+        watch(Watched.CLIENT_CONNECTIONS, lambda: self._edge.open)
+        watch(Watched.REQUESTS_IN_FLIGHT, lambda: self._edge.busy)
+        watch(Watched.UPSTREAM_CONNECTIONS, lambda: self._pool.connections[0])
+        watch(Watched.CLAIMS_HELD, lambda: self._gate.house.held)
+        if (access := self._access) is not None:
+            watch(Watched.ACCESS_LINES_LOST, lambda: access.lost)
 
     async def _find_secret(self) -> None:
         """Gets the key of minted tags, which every replica must share. Until it is there, none are minted."""
@@ -269,6 +281,7 @@ def _outgoing(settings: Settings, pool: Pool) -> Outgoing:
         style=settings.forwarded.value,
         via=settings.via or "",
         trusted=settings.trusted_proxies,
+        strip_override=settings.method_override.value == "strip",
     )
 
 

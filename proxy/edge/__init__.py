@@ -8,7 +8,8 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.edge.connection import Connection, Limits
+from proxy.edge.admission import Limits
+from proxy.edge.connection import Connection
 from proxy.exchange import Answer, Request
 from proxy.gate import Gate
 
@@ -42,6 +43,11 @@ class Edge(web.Server):
     def open(self) -> int:
         """How many connections are open."""
         return len(self._connections)
+
+    @property
+    def busy(self) -> int:
+        """How many requests are under way."""
+        return sum(connection._request_in_progress for connection in self._connections)
 
     async def drain(self, seconds: float) -> None:
         """Closes idle connections, lets the others finish what they are at, then closes them too.

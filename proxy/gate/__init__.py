@@ -52,6 +52,7 @@ class Gate:
         lease: how long a claim lasts, in seconds; longer than `work` (rule 5).
         memory_body: content up to so many bytes stays in memory before a write.
         strip_override: whether fields that override the method are ignored and removed.
+        most_tags: how many tags one If-Match or If-None-Match may have.
     """
 
     def __init__(
@@ -69,9 +70,11 @@ class Gate:
         memory_body: int = 1 << 20,
         minter: Minter | None = None,
         strip_override: bool = False,
+        most_tags: int = 1000,
     ) -> None:
         self._router = router
         self._strip_override = strip_override
+        self._most_tags = most_tags
         self._writing: set[asyncio.Task[Answer]] = set()
         self.house = House(
             store=store,
@@ -123,7 +126,9 @@ class Gate:
         if target.doubt is not None:
             return self._doubtful(request, target)
         method = effective_method(request.method, request.headers, strip=self._strip_override)
-        conditions = parse_conditions(method, request.headers, now_year=self.house.now_year())
+        conditions = parse_conditions(
+            method, request.headers, now_year=self.house.now_year(), most_tags=self._most_tags
+        )
         if isinstance(conditions, Malformed):
             request.trace.condition, request.trace.reason = conditions.field, "malformed"
             if route.mode is Mode.ENFORCE:

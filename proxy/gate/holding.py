@@ -48,8 +48,10 @@ class Holding:
         try:
             for key in sorted(self._exclusive):
                 self._claims[key] = await self._house.store.claim(key)
+                self._house.held += 1
             for key in self._shared:
                 self._claims[key] = await self._house.store.claim(key, shared=True)
+                self._house.held += 1
         except BaseException:
             await self._let_go()
             raise
@@ -110,6 +112,7 @@ class Holding:
             await self.restore({})
 
     async def _release(self, claim: Claim, outcome: Recorded | Unsettled) -> None:
+        self._house.held -= 1
         try:
             if not await self._house.store.release(claim, outcome):
                 self._house.journal.lease_lost()

@@ -62,6 +62,7 @@ class House:
         lease: how long a claim lasts without renewal, in seconds.
         memory_body: content up to so many bytes is kept in memory before a write.
         key_of: the name of the resource behind a target that a response or a template names.
+        held: how many claims this process holds now.
         finish: runs a write to its end, even where its client leaves.
     """
 
@@ -78,6 +79,7 @@ class House:
     memory_body: int
     key_of: Callable[[str, Request], str | None]
     finish: Callable[[Coroutine[None, None, Answer]], Awaitable[Answer]]
+    held: int = 0
 
 
 @dataclass(slots=True)

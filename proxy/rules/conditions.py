@@ -13,7 +13,7 @@ from typing import Final
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.rules.dates import parse_http_date
-from proxy.rules.etags import EntityTag, MalformedTags, Tags, parse_tag_list
+from proxy.rules.etags import MAX_TAGS, EntityTag, MalformedTags, Tags, parse_tag_list
 
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -125,7 +125,9 @@ class Malformed:
     hint: str
 
 
-def parse_conditions(method: str, headers: Headers, *, now_year: int) -> Conditions | Malformed:
+def parse_conditions(
+    method: str, headers: Headers, *, now_year: int, most_tags: int = MAX_TAGS
+) -> Conditions | Malformed:
     """Reads the conditions of a request.
 
     A condition that cannot be read is never dropped where that would let a write through unchecked. RFC 9110
@@ -138,6 +140,7 @@ def parse_conditions(method: str, headers: Headers, *, now_year: int) -> Conditi
         headers: the request's fields, before any hop-by-hop field is removed (`Connection: If-Match` must
             disarm nothing).
         now_year: the present year, for `parse_http_date`.
+        most_tags: how many members one list of tags may have.
     """
     # The way of nearly every request: nothing is conditional, and nothing is built.
     if method in UNEVALUATED or not (
@@ -149,15 +152,15 @@ def parse_conditions(method: str, headers: Headers, *, now_year: int) -> Conditi
     ):
         return NONE
     if method in READS:
-        return _read_conditions(method, headers, now_year)
-    return _write_conditions(headers, now_year)
+        return _read_conditions(method, headers, now_year, most_tags)
+    return _write_conditions(headers, now_year, most_tags)
 
 
-def _read_conditions(method: str, headers: Headers, now_year: int) -> Conditions | Malformed:
-    if_match = _tags(headers, Condition.IF_MATCH)
+def _read_conditions(method: str, headers: Headers, now_year: int, most_tags: int) -> Conditions | Malformed:
+    if_match = _tags(headers, Condition.IF_MATCH, most_tags)
     if isinstance(if_match, Malformed):
         return if_match
-    if_none_match = _tags(headers, Condition.IF_NONE_MATCH)
+    if_none_match = _tags(headers, Condition.IF_NONE_MATCH, most_tags)
     unmodified = modified = None
     # RFC 9110 section 13.1.4: not looked at where there is an If-Match.
     if if_match is None:
@@ -175,11 +178,11 @@ def _read_conditions(method: str, headers: Headers, now_year: int) -> Conditions
     )
 
 
-def _write_conditions(headers: Headers, now_year: int) -> Conditions | Malformed:
-    if_match = _tags(headers, Condition.IF_MATCH)
+def _write_conditions(headers: Headers, now_year: int, most_tags: int) -> Conditions | Malformed:
+    if_match = _tags(headers, Condition.IF_MATCH, most_tags)
     if isinstance(if_match, Malformed):
         return if_match
-    if_none_match = _tags(headers, Condition.IF_NONE_MATCH)
+    if_none_match = _tags(headers, Condition.IF_NONE_MATCH, most_tags)
     if isinstance(if_none_match, Malformed):
         return if_none_match
     # RFC 9110 section 13.1.4: not looked at where there is an If-Match. If-Modified-Since and If-Range are
@@ -190,12 +193,12 @@ def _write_conditions(headers: Headers, now_year: int) -> Conditions | Malformed
     return Conditions(if_match, if_none_match, if_unmodified_since=unmodified, sent=_sent(headers))
 
 
-def _tags(headers: Headers, name: Condition) -> Tags | Malformed | None:
+def _tags(headers: Headers, name: Condition, most: int) -> Tags | Malformed | None:
     if name not in headers:
         return None
     values = headers.getall(name)
     try:
-        return parse_tag_list(values)
+        return parse_tag_list(values, most)
     except MalformedTags as wrong:
         return Malformed(name, ", ".join(values), wrong.reason, wrong.hint)
 

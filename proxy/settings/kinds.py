@@ -32,6 +32,13 @@ class Forwarded(StrEnum):
     NONE = "none"
 
 
+class Override(StrEnum):
+    """What X-HTTP-Method-Override and its kin mean."""
+
+    EVALUATE = "evaluate"
+    STRIP = "strip"
+
+
 class LogLevel(StrEnum):
     """The least important lines that are written."""
 
@@ -241,6 +248,7 @@ def _words(kind: type[StrEnum]) -> WithJsonSchema:
 
 
 HostChoice = Annotated[HostField, BeforeValidator(values.choice(HostField)), _words(HostField)]
+OverrideChoice = Annotated[Override, BeforeValidator(values.choice(Override)), _words(Override)]
 ForwardedChoice = Annotated[Forwarded, BeforeValidator(values.choice(Forwarded)), _words(Forwarded)]
 LevelChoice = Annotated[LogLevel, BeforeValidator(values.choice(LogLevel)), _words(LogLevel)]
 FormatChoice = Annotated[LogFormat, BeforeValidator(values.choice(LogFormat)), _words(LogFormat)]

@@ -233,6 +233,10 @@ class Settings(BaseSettings):
         default="precondition-proxy",
         description="The proxy's name in Via; true for the usual one, false for no Via.",
     )
+    method_override: kinds.OverrideChoice = Field(
+        kinds.Override.EVALUATE,
+        description="X-HTTP-Method-Override: judged by the method that it names, or removed (strip).",
+    )
     log: LogSettings = Field(
         default=LogSettings(),
         description="What is logged: events to standard error, requests to standard output.",
