@@ -1,8 +1,7 @@
-"""One client's connection.
+"""The requests of one client's connection, one after the other.
 
-aiohttp's `RequestHandler` keeps what it does well: parsing in C, flow control, keep-alive, shutdown. Its loop
-over requests is replaced by one that makes no request objects, no writers and no tasks (docs/performance.md
-has what each of them costs).
+The loop of aiohttp's `RequestHandler` is replaced by one that makes no request objects, no writers and no
+tasks (docs/performance.md has what each of them costs).
 """
 
 from __future__ import annotations
@@ -10,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp.web_protocol import _ErrInfo
 
 from proxy.body import Body
-from proxy.edge.response import Writer
+from proxy.edge.admission import Limits, Refused, addressed, objection, request_id, unreadable, websocket
+from proxy.edge.line import Line
+from proxy.edge.response import Writer, interim
 from proxy.edge.tunnel import Tunnelled
 from proxy.exchange import Answer, Request
 from proxy.gate import Gate
@@ -34,39 +31,12 @@ if TYPE_CHECKING:
     from proxy.edge import Edge
 
 _log = logging.getLogger("proxy.edge")
-_LINGER_BYTES = 1 << 18
-_LINGER_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on what a client may send.
-
-    Attributes:
-        target: longest request target in bytes, else 414.
-        field: longest header field in bytes, else 431.
-        fields: most header fields, else 431.
-        body: most content in bytes, else 413; 0 for no limit.
-        head_timeout: seconds for a whole head, else 408.
-        body_timeout: seconds between two pieces of content, else 408.
-        idle_timeout: seconds that an idle connection is kept.
-        connections: most connections at once, 0 for no limit.
-    """
-
-    target: int = 8190
-    field: int = 8190
-    fields: int = 100
-    body: int = 0
-    head_timeout: float = 10.0
-    body_timeout: float = 60.0
-    idle_timeout: float = 75.0
-    connections: int = 0
-
-
-class Connection(RequestHandler):
+class Connection(Line):
     """Reads requests one after the other, asks the gate, writes the answers."""
 
-    __slots__ = ("_deadline", "_edge", "_gate", "_limits", "_payload", "_tell")
+    __slots__ = ("_gate",)
 
     def __init__(
         self,
@@ -76,67 +46,8 @@ class Connection(RequestHandler):
         tell: Callable[[Request, Answer, float, int], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(
-            edge,
-            loop=loop,
-            keepalive_timeout=limits.idle_timeout,
-            access_log=None,  # type: ignore[arg-type]
-            auto_decompress=False,
-            # The parser has one bound for the request line; ours on the target is told apart from the one
-            # on fields, so that the answer is 414 and not 431.
-            max_line_size=limits.target + 4096,
-            max_field_size=limits.field,
-            max_headers=limits.fields,
-        )
-        self._edge = edge
+        super().__init__(edge, limits, tell, loop)
         self._gate = gate
-        self._limits = limits
-        self._tell = tell
-        self._deadline: asyncio.TimerHandle | None = None
-        self._payload: StreamReader | None = None
-
-    # -- what the transport calls --------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client connected."""
-        super().connection_made(transport)
-        if self._limits.connections and self._edge.open > self._limits.connections:
-            self._refuse_now(503, "too many connections are open")
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes arrived; a head that was begun must be whole within its time."""
-        super().data_received(data)
-        if self._messages or self._request_in_progress or self._upgraded:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-        elif data and self._deadline is None:
-            self._deadline = self._loop.call_later(self._limits.head_timeout, self._head_too_slow)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """The client is gone: content that is still awaited will not come."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        payload, self._payload = self._payload, None
-        super().connection_lost(exc)
-        if payload is not None and not payload.is_eof():
-            payload.set_exception(RequestPayloadError("the client closed the connection"))
-
-    def _head_too_slow(self) -> None:
-        self._deadline = None
-        if not self._messages and not self._request_in_progress:
-            self._refuse_now(
-                408, f"no whole request head arrived within {self._limits.head_timeout:g} seconds"
-            )
-
-    def _refuse_now(self, status: int, reason: str) -> None:
-        """Answers without a request, and closes."""
-        request = _nobody(self)
-        answer = answer_with(rejected(status, reason), request)
-        Writer(self, request, keep=False, modern=True).at_once(answer)
-        self._tell(request, answer, 0.0, 0)
-        self.force_close()
 
     # -- the loop ------------------------------------------------------------------------------------------
 
@@ -145,6 +56,8 @@ class Connection(RequestHandler):
         try:
             while not self._force_close:
                 if not self._messages:
+                    if self._half_closed:
+                        break
                     await self._next()
                 message, payload = self._take()
                 self._request_in_progress = True
@@ -164,10 +77,9 @@ class Connection(RequestHandler):
         except Exception:
             _log.exception("a connection failed")
             self.force_close()
-        if not self._force_close:
+        if not self._force_close and self._leaving is None:
             self._task_handler = None
-            if self.transport is not None:
-                self.transport.close()
+            self._close_when_sent()
 
     async def _next(self) -> None:
         self._waiter = self._loop.create_future()
@@ -202,28 +114,33 @@ class Connection(RequestHandler):
         """Answers one request; returns whether the connection stays open."""
         started = perf_counter()  # finer than uvloop's clock
         if isinstance(message, _ErrInfo):
-            status, reason = _unreadable(message.exc)
-            self._refuse_now(status, reason)
+            self._refuse_now(*unreadable(message.exc))
             return False
         self._payload = payload
+        refused = objection(message, payload, self._limits)
         request = self._request(message, payload)
-        answer = self._unacceptable(message, request) or await self._ask(request)
+        if refused is None:
+            answer = _unexpected(request) or await self._ask(request)
+        else:
+            answer = _rejected(request, refused)
         request.body.complete()  # content that has arrived and that nobody wanted is no reason to close
-        keep = not (message.should_close or self._close or self._edge.draining or request.body.unread)
+        keep = refused is None and self._may_stay(message, request)
         modern = message.version >= HttpVersion11
         if answer.tunnel is not None:
             return await self._tunnel(request, answer, started)
-        if request.upgrade is not None:
-            keep = False  # the parser took what follows the request for another protocol
         writer = Writer(self, request, keep=keep, modern=modern)
         try:
             await writer.write(answer)
         finally:
             self._tell(request, answer, perf_counter() - started, writer.sent)
-        if request.body.unread:
-            await self._linger(payload)
-            return False
+        if not writer.keep and (request.body.unread or not message.should_close):
+            self._leave()
         return writer.keep
+
+    def _may_stay(self, message: RawRequestMessage, request: Request) -> bool:
+        # The parser takes what follows an Upgrade for another protocol, whatever becomes of it.
+        ends = message.should_close or message.upgrade or (self._half_closed and not self._messages)
+        return not (ends or self._close or self._edge.draining or request.body.unread)
 
     async def _ask(self, request: Request) -> Answer:
         try:
@@ -236,7 +153,7 @@ class Connection(RequestHandler):
             return answer_with(internal(request.id), request)
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
-        headers = message.headers
+        fields, headers = addressed(message)
         modern = message.version >= HttpVersion11
         limits = self._limits
         if payload is EMPTY_PAYLOAD:
@@ -247,7 +164,7 @@ class Connection(RequestHandler):
             text = None if message.chunked else headers.get("Content-Length")
             body = Body(
                 payload,
-                None if text is None else int(text),
+                None if text is None else int(text[:20]),
                 limit=limits.body,
                 timeout=limits.body_timeout,
                 wanted=self._continue if expects else None,
@@ -256,31 +173,15 @@ class Connection(RequestHandler):
         return Request(
             method=message.method,
             target=message.path,
-            fields=message.raw_headers,
+            fields=fields,
             headers=headers,
             body=body,
             peer=peer[0] if isinstance(peer, tuple) else "",
             scheme="http" if self.ssl_context is None else "https",
-            id=_id(headers),
+            id=request_id(headers),
             early=self._interim if modern else None,
-            upgrade=_upgrade(message),
+            upgrade=websocket(message),
         )
-
-    def _unacceptable(self, message: RawRequestMessage, request: Request) -> Answer | None:
-        """What is refused before anybody asks which route it is for."""
-        if message.method == "CONNECT":
-            return _rejected(request, 400, "CONNECT is not served here: this is no forward proxy")
-        if len(request.target) > self._limits.target:
-            return _rejected(request, 414, f"the request target is longer than {self._limits.target} bytes")
-        if message.chunked and message.version < HttpVersion11:
-            # RFC 9112 section 6.1: Transfer-Encoding in HTTP/1.0 means that the framing is faulty.
-            return _rejected(request, 400, "Transfer-Encoding is not defined for HTTP/1.0")
-        expectation = request.headers.get("Expect")
-        if expectation is not None and expectation.lower() != "100-continue":
-            answer = Answer.of(417, [(b"X-Request-ID", request.id.encode())])  # RFC 9110 section 15.5.18
-            request.trace.outcome, request.trace.reason = "refused", "expectation"
-            return answer
-        return None
 
     def _continue(self) -> None:
         if self.transport is not None:
@@ -289,18 +190,7 @@ class Connection(RequestHandler):
     def _interim(self, status: int, reason: str, fields: Fields) -> None:
         """Sends an interim response on (RFC 9110 section 15.2)."""
         if self.transport is not None and status != 100:
-            lines = b"".join(b"%b: %b\r\n" % line for line in fields)
-            self.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason.encode("latin-1"), lines))
-
-    async def _linger(self, payload: StreamReader) -> None:
-        """Reads a little of what the client still sends, so that it sees the answer and not a reset."""
-        taken = 0
-        try:
-            async with asyncio.timeout(_LINGER_SECONDS):
-                while taken < _LINGER_BYTES and not payload.at_eof():
-                    taken += len(await payload.readany())
-        except (TimeoutError, RequestPayloadError, ConnectionError):
-            pass
+            self.transport.write(interim(status, reason, fields))
 
     async def _tunnel(self, request: Request, answer: Answer, started: float) -> bool:
         """After a 101 the connection is the two peers' own (RFC 9110 section 7.8)."""
@@ -315,51 +205,14 @@ class Connection(RequestHandler):
 _EMPTY = Body()
 
 
-def _id(headers: CIMultiDictProxy[str]) -> str:
-    """The request's id: the client's, where it is fit to be logged and sent on, or a new one."""
-    given = headers.get("X-Request-ID", "")
-    if given and len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
-    return uuid4().hex
+def _rejected(request: Request, refused: Refused) -> Answer:
+    request.trace.outcome, request.trace.reason = "refused", "unacceptable"
+    return answer_with(rejected(*refused), request)
 
 
-def _upgrade(message: RawRequestMessage) -> bytes | None:
-    if not message.upgrade or message.method != "GET" or "Upgrade" not in message.headers:
+def _unexpected(request: Request) -> Answer | None:
+    expectation = request.headers.get("Expect")
+    if expectation is None or expectation.lower() == "100-continue":
         return None
-    return message.headers["Upgrade"].encode("utf-8", "surrogateescape")
-
-
-def _rejected(request: Request, status: int, reason: str) -> Answer:
-    request.trace.outcome, request.trace.reason = "refused", "unacceptable"
-    return answer_with(rejected(status, reason), request)
-
-
-def _unreadable(fault: BaseException) -> tuple[int, str]:
-    """What aiohttp's parser did not like, as a status and a sentence."""
-    if isinstance(fault, LineTooLong):
-        line = fault.args[0] if fault.args else b""
-        start = line if isinstance(line, bytes) else str(line).encode("utf-8", "replace")
-        if start.startswith((b"/", b"http:", b"https:")):
-            return 414, "the request target is too long"
-        return 431, "a header field is too long"
-    text = str(getattr(fault, "message", fault)).strip().splitlines()
-    reason = text[0] if text else "the request is not valid HTTP"
-    if "Too many headers" in reason:
-        return 431, "there are too many header fields"
-    return 400, f"the request is not valid HTTP: {reason}"
-
-
-def _nobody(connection: Connection) -> Request:
-    """The request of a client that sent none that could be read."""
-    peer = connection.peername
-    request = Request(
-        method="-",
-        target="-",
-        fields=(),
-        headers=CIMultiDictProxy(CIMultiDict()),
-        body=_EMPTY,
-        peer=peer[0] if isinstance(peer, tuple) else "",
-        id=uuid4().hex,
-    )
-    request.trace.outcome, request.trace.reason = "refused", "unacceptable"
-    return request
+    request.trace.outcome, request.trace.reason = "refused", "expectation"
+    return Answer.of(417, [(b"X-Request-ID", request.id.encode())])  # RFC 9110 section 15.5.18

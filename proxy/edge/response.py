@@ -11,11 +11,11 @@ from proxy.errors import ProxyError
 from proxy.exchange import Answer, Line, Request
 from proxy.gate.outgoing import trailers_wanted
 from proxy.rules.dates import format_http_date
-from proxy.rules.fields import FRAMING, lower
+from proxy.rules.fields import FRAMING, lower, reply_fields
 from proxy.upstream import Reply
 
 if TYPE_CHECKING:
-    from proxy.edge.connection import Connection
+    from proxy.edge.line import Line as Client
 
 _BODILESS = frozenset({204, 304})
 _DATE = b"date"
@@ -35,7 +35,7 @@ class Writer:
         keep: whether the connection may stay open, now that the answer is written.
     """
 
-    def __init__(self, connection: Connection, request: Request, *, keep: bool, modern: bool) -> None:
+    def __init__(self, connection: Client, request: Request, *, keep: bool, modern: bool) -> None:
         self._connection = connection
         self._request = request
         self._modern = modern
@@ -51,7 +51,7 @@ class Writer:
         if isinstance(answer.body, bytes) or answer.body is None:
             self.at_once(answer)
             if self._connection.writing_paused:
-                await self._connection._drain_helper()
+                await self._connection.drained()
             return
         try:
             await self._stream(answer, answer.body)
@@ -84,9 +84,7 @@ class Writer:
             await self._pieces(head, reply, chunked=chunked)
         except ProxyError:
             # The head is out: all that is left is to make sure that the answer never looks complete.
-            if self._connection.transport is not None:
-                self._connection.transport.abort()
-            self._connection.force_close()
+            self._connection.reset()
             self.keep = False
             self._request.trace.outcome, self._request.trace.reason = "failed", "truncated"
 
@@ -100,7 +98,7 @@ class Writer:
             self._put(waiting + framed if waiting else framed)
             waiting = b""
             if self._connection.writing_paused:
-                await self._connection._drain_helper()
+                await self._connection.drained()
         if waiting:
             self._put(waiting)
         if chunked:
@@ -132,6 +130,12 @@ class Writer:
         if transport is None:
             raise ConnectionResetError("the client is gone")
         transport.write(data)
+
+
+def interim(status: int, reason: str, fields: Sequence[Line]) -> bytes:
+    """An interim response (RFC 9110 section 15.2): without content, and without a say in framing."""
+    lines = [b"%b: %b\r\n" % line for line in reply_fields(fields)]
+    return b"".join([_status_line(status, reason), *lines, b"\r\n"])
 
 
 def _framing(answer: Answer) -> bytes:

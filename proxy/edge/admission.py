@@ -1,0 +1,142 @@
+"""What a client may send: what is refused before anybody asks which route a request is for. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from uuid import uuid4
+
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.rules.fields import Line, lower
+from proxy.rules.methods import OVERRIDES
+
+Refused = tuple[int, str]
+"""A status and one plain sentence."""
+
+# RFC 9110 section 7.2 and RFC 3986 section 3.2.2, without the comma and the quotes that reg-name allows too:
+# the value is repeated in X-Forwarded-Host and Forwarded, where they would begin something new.
+_HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&()*+;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a client may send.
+
+    Attributes:
+        target: longest request target in bytes, else 414.
+        field: largest header section in bytes, a single field included, else 431.
+        fields: most header fields, else 431.
+        body: most content in bytes, else 413; 0 for no limit.
+        head_timeout: seconds for a whole head, else 408.
+        body_timeout: seconds between two pieces of content, else 408; and seconds in which a client must take
+            something of an answer that waits for it.
+        idle_timeout: seconds that an idle connection is kept.
+        connections: most connections at once, 0 for no limit.
+    """
+
+    target: int = 8190
+    field: int = 16384
+    fields: int = 100
+    body: int = 0
+    head_timeout: float = 10.0
+    body_timeout: float = 60.0
+    idle_timeout: float = 75.0
+    connections: int = 0
+
+
+def objection(message: RawRequestMessage, payload: StreamReader, limits: Limits) -> Refused | None:
+    """What is wrong with a request that the parser took, or None."""
+    if message.version not in (HttpVersion11, HttpVersion10):
+        return 400, "only HTTP/1.0 and HTTP/1.1 are spoken here"
+    if message.method == "CONNECT":
+        return 400, "CONNECT is not served here: this is no forward proxy"
+    return _of_target(message, limits) or _of_framing(message, payload) or _of_fields(message, limits)
+
+
+def _of_target(message: RawRequestMessage, limits: Limits) -> Refused | None:
+    target = message.path
+    if len(target) > limits.target:
+        return 414, f"the request target is longer than {limits.target} bytes"
+    if target.startswith("/") or target == "*":
+        return None
+    absolute = _ABSOLUTE.match(target)
+    # RFC 9110 section 4.2.4: userinfo in a target is most likely there to hide who is meant.
+    if absolute is None or not absolute[1] or "@" in absolute[1]:
+        return 400, "the request target is neither a path nor an http or https URL of this server"
+    return None
+
+
+def _of_framing(message: RawRequestMessage, payload: StreamReader) -> Refused | None:
+    coding = message.headers.get("Transfer-Encoding")
+    if coding is not None:
+        if message.version < HttpVersion11:
+            # RFC 9112 section 6.1: Transfer-Encoding in HTTP/1.0 means that the framing is faulty.
+            return 400, "Transfer-Encoding is not defined for HTTP/1.0"
+        # Another coding could not be undone here, and the backend would never learn of it (section 6.1).
+        if coding.lower() != "chunked":
+            return 400, "the only Transfer-Encoding that is understood here is chunked"
+    length = message.headers.get("Content-Length", "0")
+    # The parser takes 2^64-1 for "no content".
+    if len(length) > 18 or (payload is EMPTY_PAYLOAD and length.strip("0")):
+        return 400, "the Content-Length is no size that content can have"
+    return None
+
+
+def _of_fields(message: RawRequestMessage, limits: Limits) -> Refused | None:
+    size = sum([len(name) + len(value) + 4 for name, value in message.raw_headers])
+    if size > limits.field:
+        return 431, f"the header section is longer than {limits.field} bytes"
+    host = message.headers.get("Host", "")
+    if host and not _HOST.fullmatch(host):
+        return 400, "the Host field is malformed"  # RFC 9112 section 3.2
+    return None
+
+
+def addressed(message: RawRequestMessage) -> tuple[tuple[Line, ...], CIMultiDictProxy[str]]:
+    """The fields, with Host as an absolute-form target says it (RFC 9112 section 3.2.2)."""
+    absolute = None if message.path.startswith("/") else _ABSOLUTE.match(message.path)
+    if absolute is None:
+        return message.raw_headers, message.headers
+    host = absolute[1]
+    others = [line for line in message.raw_headers if lower(line[0]) != b"host"]
+    headers = CIMultiDict(message.headers)
+    headers["Host"] = host
+    return ((b"Host", host.encode("utf-8", "surrogateescape")), *others), CIMultiDictProxy(headers)
+
+
+def websocket(message: RawRequestMessage) -> bytes | None:
+    """The protocol to switch to, where the request asks for one that may be tunnelled.
+
+    That is WebSocket alone. Through h2c a client could talk to the backend past every condition. And a GET
+    that says it is another method is not let through unlooked at.
+    """
+    if not message.upgrade or message.method != "GET" or any(name in message.headers for name in OVERRIDES):
+        return None
+    return b"websocket" if message.headers.get("Upgrade", "").lower() == "websocket" else None
+
+
+def request_id(headers: CIMultiDictProxy[str]) -> str:
+    """The request's id: the client's, where it is fit to be logged and sent on, or a new one."""
+    given = headers.get("X-Request-ID", "")
+    if given and len(given) <= 128 and given.isascii() and given.isprintable():
+        return given
+    return uuid4().hex
+
+
+def unreadable(fault: BaseException) -> Refused:
+    """What aiohttp's parser did not like, as a status and a sentence."""
+    if isinstance(fault, LineTooLong):
+        # The parser collects the target in a bytearray and tells of it as one; of fields it has bytes.
+        if fault.args and isinstance(fault.args[0], bytearray):
+            return 414, "the request target is too long"
+        return 431, "a header field is too long"
+    text = str(getattr(fault, "message", fault)).strip().splitlines()
+    reason = text[0] if text else "the request is not valid HTTP"
+    if "Too many headers" in reason:
+        return 431, "there are too many header fields"
+    return 400, f"the request is not valid HTTP: {reason}"
