@@ -27,7 +27,7 @@ of a write. Servers wait seconds before they close: one that has just been used 
 
 _WARY = 60.0
 """Seconds for which unsafe requests open connections of their own, once the backend closed one that had been
-in use less than `_FRESH` before: it closes without saying so."""
+in use less than `_FRESH` before, or under a request: it closes without saying so."""
 
 
 class Pool:
@@ -96,7 +96,7 @@ class Pool:
         """Sends the call and waits for the head of its final response (`proxy.upstream.Upstream.send`).
 
         Only GET, HEAD, OPTIONS and TRACE are ever sent twice, and only where a connection that had been used
-        before died without a byte of an answer.
+        before died without a byte of an answer. A `BodyError` is the client's, and not told to the meter.
         """
         began = asyncio.get_running_loop().time()
         try:
@@ -125,6 +125,8 @@ class Pool:
         try:
             return await connection.exchange(call, head, began, deadline)
         except Unanswered:
+            if used:
+                self._grow_wary()
             if not used or not _resendable(call):
                 raise
         connection = await self._obtain(deadline)
@@ -221,10 +223,12 @@ class Pool:
     def _lost(self, connection: Connection) -> None:
         if connection in self._idle:  # the backend closed it: those that we close are taken out before
             self._idle.remove(connection)
-            now = asyncio.get_running_loop().time()
-            if now - connection.idle_since < _FRESH:
-                self._wary_until = now + _WARY
+            if asyncio.get_running_loop().time() - connection.idle_since < _FRESH:
+                self._grow_wary()
         self._pass_on(None)
+
+    def _grow_wary(self) -> None:
+        self._wary_until = asyncio.get_running_loop().time() + _WARY
 
     def _pass_on(self, connection: Connection | None) -> None:
         """Gives a connection, or the place of one that is gone, to whoever is next."""

@@ -98,10 +98,9 @@ def _same_or_stricter(wire: bytes, where: list[int]) -> None:
         ours = decode(split(wire, where))
     except FramingError:
         return
-    theirs = decode_by_h11(wire)
-    assert ours[1] == theirs[1]
+    # h11 takes a bare LF for a trailer's end; here such a body just never ends, and is truncated in the end.
     if ours[1]:
-        assert ours == theirs
+        assert decode_by_h11(wire) == ours
 
 
 GOOD = {

@@ -133,6 +133,13 @@ async def test_a_safe_request_that_met_a_dead_connection_is_sent_again(play, poo
     assert heard(backend) == [2, 1]
 
 
+async def test_after_that_an_unsafe_request_is_not_risked_on_a_used_connection(play, pool_for) -> None:
+    backend, pool = await stale(play, pool_for)
+    await ask(pool)
+    assert await ask(pool, put()) == b"ok"
+    assert heard(backend) == [2, 1, 1]
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH", "PROPFIND", "get"])
 async def test_any_other_request_is_not(play, pool_for, method: str) -> None:
     backend, pool = await stale(play, pool_for)

@@ -342,6 +342,27 @@ async def test_giving_up_while_connecting_leaves_nothing(pool_for) -> None:
     assert pool.connections == (0, 0)
 
 
+@pytest.mark.parametrize("moment", ["before the answer is parsed", "after it, before it is taken"])
+@pytest.mark.parametrize("rest", ["whole", "to come"])
+async def test_giving_up_in_the_turn_of_the_answer(play, pool_for, moment: str, rest: str) -> None:
+    answer = b"HTTP/1.1 103 Early Hints\r\n\r\n" + (OK if rest == "whole" else OK[:-1])
+    pool = pool_for(await play(answering(answer)))
+
+    def give_up(*_: object) -> None:
+        if moment.startswith("before"):
+            sending.cancel()
+        else:  # runs after the answer that follows in the same bytes, and before the one who waits for it
+            asyncio.get_running_loop().call_soon(sending.cancel)
+
+    call = get()
+    call.early = give_up
+    sending = asyncio.create_task(pool.send(call))
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    kept = (1, 1) if rest == "whole" and moment.startswith("after") else (0, 0)
+    assert pool.connections == kept
+
+
 async def test_giving_up_at_any_moment_leaks_nothing(play, pool_for) -> None:
     backend = await play(answering(*[OK] * 1000))
     pool = pool_for(backend, max_connections=3)
