@@ -51,6 +51,8 @@ class Calls:
 
     def group(self, key: str) -> int:
         """The group that a resource belongs to."""
+        if self._servers.groups == 1:
+            return 0
         return _digest(key)[0] % self._servers.groups
 
     def life(self, key: str) -> Life:

@@ -177,6 +177,16 @@ async def test_who_knew_the_old_one_announces_the_grace_that_a_newcomer_did_not(
         assert client.hget("pp:{0}:incarnation", "id") != "newcomer"
 
 
+async def test_proxies_and_a_store_with_a_snapshot_that_restart_together_wait(server: RedisServer) -> None:
+    async with opened(process(server)) as before:
+        await record(before, KEY, A)
+    await asyncio.to_thread(server.restart, save=True)
+    async with opened(process(server)) as after:
+        await when_refused(after, "earlier writes may be under way")
+        await when_ready(after)
+        assert (await after.claim(KEY)).recorded is UNKNOWN
+
+
 async def test_a_claim_during_the_grace_may_be_shared(server: RedisServer, store: RedisStore) -> None:
     server.client().flushall()
     await when_refused(store, "earlier writes may be under way")
@@ -316,7 +326,14 @@ async def test_a_server_that_refuses_writes_is_unavailable_and_then_back(
     await when_refused(store, words)
     mend_it(server)
     await when_ready(store)
-    await store.claim(KEY)
+    await store.claim("/notes/3")
+
+
+async def test_a_deposed_master_is_left(server: RedisServer, store: RedisStore) -> None:
+    _demote(server)
+    await when_refused(store, "read-only replica")
+    health = await store.health()
+    assert not health.ready
 
 
 async def test_a_write_under_way_ends_well_on_a_full_server(server: RedisServer, store: RedisStore) -> None:

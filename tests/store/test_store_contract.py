@@ -114,11 +114,21 @@ async def test_a_shared_second_is_marked_when_written(
     assert await store.look(KEY) == Known((version("b", new.modified, shared_second=shared),))
 
 
-async def test_a_refused_write_marks_nothing(store: AnyStore) -> None:
-    await record(store, KEY, version("a", 100))
+DATED = [version("a", 100), Version(None, 100)]
+
+
+@pytest.mark.parametrize("dated", DATED, ids=["tag and date", "date alone"])
+async def test_a_refused_write_marks_nothing(store: AnyStore, dated: Version) -> None:
+    await record(store, KEY, dated)
     claim = await store.claim(KEY)
     await store.release(claim, claim.recorded)
-    assert await store.look(KEY) == Known((version("a", 100),))
+    assert await store.look(KEY) == Known((dated,))
+
+
+async def test_a_write_that_shows_in_neither_tag_nor_date_is_marked(store: AnyStore) -> None:
+    await record(store, KEY, Version(None, 100))
+    await store.release(await store.claim(KEY), Known((Version(None, 100),)))
+    assert await store.look(KEY) == Known((Version(None, 100, shared_second=True),))
 
 
 # Rules 1 and 2: a claim is exclusive, and in flight is unknown.
@@ -307,6 +317,13 @@ async def test_same_is_not_said_after_a_write(store: AnyStore) -> None:
     assert await record(store, KEY, A) is Observed.RECORDED
 
 
+async def test_an_observation_overtaken_by_forgetting_is_not_held_for_recorded(store: AnyStore) -> None:
+    stamp = await fresh_stamp(store, KEY)
+    store.observe(KEY, stamp, A, lambda _: None)
+    await store.forget(KEY)
+    assert await record(store, KEY, A) is Observed.RECORDED
+
+
 # Rules 4 and 5: leases.
 
 
@@ -321,9 +338,12 @@ async def test_a_lease_that_ran_out_frees_the_claim_and_leaves_nothing_known(ope
     assert await observe(store, KEY, stamp, A) is Observed.REFUSED
 
 
-async def test_a_read_from_before_the_end_of_a_dead_writers_lease_is_not_recorded(opener: Opener) -> None:
+@pytest.mark.parametrize("shared", [False, True], ids=["exclusive", "shared"])
+async def test_a_read_from_before_the_end_of_a_dead_writers_lease_is_not_recorded(
+    opener: Opener, shared: bool
+) -> None:
     store = await opener(lease=0.1)
-    claim = await store.claim(KEY)
+    claim = await store.claim(KEY, shared=shared)
     stamp = await fresh_stamp(store, KEY)
     while await record(store, KEY, A) is Observed.REFUSED:
         assert asyncio.get_running_loop().time() < claim.deadline + 1
@@ -422,6 +442,7 @@ async def test_a_write_beside_a_shared_one_commits_nothing(store: AnyStore, stor
             await store.forget(KEY)
         elif step == "release":
             assert await store.release(held["claim"], Known((B,)))
+            assert await store.look(KEY) is UNKNOWN
         elif release:
             assert await store.release(held[name], UNKNOWN)
         else:
