@@ -9,6 +9,7 @@ from functools import lru_cache
 from proxy.exchange import Request
 from proxy.rules.fields import (
     CONDITIONS,
+    OVERRIDES,
     Line,
     forwarded_fields,
     lower,
@@ -19,11 +20,10 @@ from proxy.rules.fields import (
 )
 
 _NOTHING: frozenset[bytes] = frozenset()
-_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 # What would make a probe anything else than a plain GET of the whole representation.
 _NOT_FOR_PROBES = (
     CONDITIONS
-    | _OVERRIDES
+    | OVERRIDES
     | {b"range", b"prefer", b"idempotency-key", b"destination", b"overwrite", b"if", b"depth", b"lock-token"}
     | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
 )
@@ -40,6 +40,7 @@ class Outgoing:
         via: our pseudonym in Via, "" for none (RFC 9110 section 7.6.3).
         trusted: peers whose own X-Forwarded-* and Forwarded are believed.
         strip_override: whether fields that override the method are removed.
+        fallback: the value of Host for requests without any (RFC 9112 section 3.3).
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Outgoing:
         via: str = "precondition-proxy",
         trusted: Sequence[Network] = (),
         strip_override: bool = False,
+        fallback: bytes = b"",
     ) -> None:
         self._host = host
+        self._fallback = fallback
         self._style = style
         self._via = f"1.1 {via}".encode() if via else None
         self._trusted = tuple(trusted)
-        self._always = _OVERRIDES if strip_override else _NOTHING
+        self._always = OVERRIDES if strip_override else _NOTHING
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
 
     def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
@@ -81,6 +84,8 @@ class Outgoing:
         host = request.headers.get("Host", "").encode("utf-8", "surrogateescape")
         if self._host is not None:
             fields = replace(fields, b"Host", self._host)
+        elif "Host" not in request.headers:
+            fields.append((b"Host", self._fallback))  # HTTP/1.0 had none; HTTP/1.1 demands one
         fields = forwarded_fields(
             fields,
             style=self._style,
@@ -95,9 +100,10 @@ class Outgoing:
 
     @staticmethod
     def _identified(request: Request, fields: list[Line]) -> list[Line]:
-        if "X-Request-ID" not in request.headers:
-            fields.append((b"X-Request-ID", request.id.encode("ascii", "replace")))
-        return fields
+        """The same id as in the log: the client's own where that was fit for it."""
+        if request.headers.getall("X-Request-ID", ()) == [request.id]:
+            return fields
+        return replace(fields, b"X-Request-ID", request.id.encode("ascii", "replace"))
 
     def _look_up(self, peer: str) -> bool:
         try:

@@ -8,6 +8,7 @@ from typing import assert_never
 from proxy.exchange import Answer
 from proxy.gate.refuse import note, refused
 from proxy.gate.representation import SHOWS, Representation, look_at
+from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import Conditions
@@ -100,7 +101,9 @@ async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, 
     if verdict is not None:
         return verdict
     answer = shown(reply, seen)
-    return _sliced(visit, answer, seen) if sliced and reply.status == 200 else answer
+    if sliced and reply.status == 200:
+        answer = _sliced(visit, answer, seen)
+    return answer if answer.status == 206 else with_trailers(answer, reply)
 
 
 def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> Answer | None:
@@ -148,7 +151,8 @@ def passed(reply: Reply) -> Answer:
     if reply.status in _NO_CONTENT:
         reply.close()
         return Answer(reply.status, reply.reason, reply_fields(reply.fields), None)
-    whole = reply.ready()
+    # What comes in chunks may have trailer fields: it goes on in chunks.
+    whole = None if reply.length is None else reply.ready()
     body = reply if whole is None else whole
     return Answer(reply.status, reply.reason, reply_fields(reply.fields), body)
 

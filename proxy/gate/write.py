@@ -12,6 +12,7 @@ from proxy.gate.check import Refused, check, required
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, probe
 from proxy.gate.read import passed, withheld
+from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import Aftermath, aftermath, may_tell_tag, named_resources, strong_tag
 from proxy.rules.dates import parse_http_date
@@ -200,7 +201,7 @@ def _response(reply: Reply, body: bytes | None) -> Answer:
     if reply.status in _NO_CONTENT:
         reply.close()
         return Answer(reply.status, reply.reason, fields, None)
-    return Answer(reply.status, reply.reason, fields, reply if body is None else body)
+    return with_trailers(Answer(reply.status, reply.reason, fields, reply if body is None else body), reply)
 
 
 def _with_tag(

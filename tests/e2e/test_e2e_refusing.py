@@ -184,7 +184,7 @@ async def test_a_refusal_comes_instead_of_100_continue(legacy: Legacy, client: C
 
 
 async def test_a_428_and_a_400_come_instead_of_100_continue(
-    legacy: Legacy, start_proxy: StartProxy, connect: Connect
+    start_proxy: StartProxy, connect: Connect
 ) -> None:
     proxy = await start_proxy(defaults={"require": ["PUT"]})
     for fields, status in (([], 428), ([("If-Match", "junk")], 400)):
@@ -217,7 +217,7 @@ async def test_a_refused_write_whose_content_came_along_keeps_the_connection(
 
 
 @pytest.fixture
-async def lame(start_proxy: StartProxy, legacy: Legacy) -> Inside:
+async def lame(start_proxy: StartProxy) -> Inside:
     """A proxy whose Redis is gone."""
     with RedisServer() as server:
         store = {"url": server.url, "timeout": "200ms"}
