@@ -52,7 +52,7 @@ async def start_process(legacy: Legacy) -> AsyncIterator[StartProcess]:
     """Starts proxies as processes of their own."""
     started: list[Process] = []
 
-    async def start(environment: dict[str, str] | None = None, **flags: str) -> Process:
+    async def start(environment: dict[str, str | None] | None = None, **flags: str) -> Process:
         started.append(await process(legacy.url, environment, **flags))
         return started[-1]
 

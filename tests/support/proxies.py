@@ -132,10 +132,13 @@ class Process:
             return status
 
 
-async def process(upstream: str, environment: Mapping[str, str] | None = None, **flags: str) -> Process:
-    """Starts one with the command line, and waits until it serves."""
+async def process(
+    upstream: str, environment: Mapping[str, str | None] | None = None, **flags: str
+) -> Process:
+    """Starts one with the command line, and waits until it serves. None unsets a variable."""
     words = [word for name, value in flags.items() for word in (f"--{name}", value)]
     own = {name: value for name, value in os.environ.items() if not name.startswith("PROXY_")}
+    given = {"PROXY_TAG_SECRET": SECRET, **(environment or {})}
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         *(
@@ -151,7 +154,7 @@ async def process(upstream: str, environment: Mapping[str, str] | None = None, *
             *words,
         ),
         cwd=ROOT,
-        env=own | {"PROXY_TAG_SECRET": SECRET} | dict(environment or {}),
+        env=own | {name: value for name, value in given.items() if value is not None},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
