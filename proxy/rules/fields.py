@@ -22,11 +22,15 @@ FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 CONDITIONS = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
 )
-_FORWARDED = frozenset(
-    {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"}
-)
+OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+# Frameworks read another request target from these: a resource would have a name that nobody looked at.
+_OTHER_TARGETS = frozenset({b"x-original-url", b"x-rewrite-url"})
+_FORWARDED = frozenset({b"forwarded", b"x-real-ip"})
+_FORWARDED_PREFIX = b"x-forwarded-"
 _CONTENT = frozenset({b"content-type", b"content-encoding", b"content-language", b"content-range"})
-_REQUEST_DROPS = HOP_BY_HOP | FRAMING | {b"expect"}
+_REQUEST_DROPS = HOP_BY_HOP | FRAMING | _OTHER_TARGETS | {b"expect"}
+# CGI and its heirs fold "_" and "-" into one (RFC 3875 section 4.1.18), so If_Match would pass for If-Match.
+_NOT_TO_BE_FOLDED_INTO = CONDITIONS | _REQUEST_DROPS | OVERRIDES | _FORWARDED
 _REPLY_DROPS = HOP_BY_HOP - {b"proxy-authenticate"} | FRAMING
 _NEVER_NOMINATED = frozenset({b"host", b"authorization", b"cookie", b"content-type", b"cache-control"})
 _SAFE_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
@@ -39,7 +43,7 @@ def lower(name: bytes) -> bytes:
     known = _lower.get(name)
     if known is None:
         known = name.lower()
-        if len(_lower) < 4096:
+        if len(_lower) < 4096 and len(name) <= 64:  # a client can make up as many as it likes
             _lower[name] = known
     return known
 
@@ -62,15 +66,20 @@ def nominated(fields: Iterable[Line]) -> frozenset[bytes]:
 def request_fields(fields: Iterable[Line], drop: frozenset[bytes]) -> list[Line]:
     """The end-to-end fields of a request, without those that the caller drops.
 
-    Look-alikes of conditions (`If_Match`) are dropped: some servers fold them into the real ones.
+    Look-alikes (`If_Match`) of what the proxy decides on or sets are dropped: some servers fold them into the
+    real ones.
     """
     dropped = _REQUEST_DROPS | drop if drop else _REQUEST_DROPS
     return [
         (name, value)
         for name, value in fields
-        if (low := lower(name)) not in dropped
-        and (b"_" not in low or low.replace(b"_", b"-") not in CONDITIONS)
+        if (low := lower(name)) not in dropped and (b"_" not in low or not _looks_alike(low))
     ]
+
+
+def _looks_alike(low: bytes) -> bool:
+    folded = low.replace(b"_", b"-")
+    return folded in _NOT_TO_BE_FOLDED_INTO or folded.startswith(_FORWARDED_PREFIX)
 
 
 def reply_fields(fields: Sequence[Line]) -> list[Line]:
@@ -108,7 +117,11 @@ def forwarded_fields(
     What a peer that is not trusted says of these is removed: it could be anything.
     """
     if not trusted:
-        fields = [line for line in fields if lower(line[0]) not in _FORWARDED]
+        fields = [
+            line
+            for line in fields
+            if (low := lower(line[0])) not in _FORWARDED and not low.startswith(_FORWARDED_PREFIX)
+        ]
     if style == "x-forwarded":
         return _x_forwarded(fields, peer, scheme, host)
     if style == "forwarded":

@@ -23,8 +23,8 @@ def effective_method(method: str, headers: CIMultiDictProxy[str], *, strip: bool
     if strip:
         return method
     for name in OVERRIDES:
-        if name in headers:
-            named = headers[name].strip().upper()
+        for line in headers.getall(name, ()):  # a backend may obey any of them
+            named = line.strip().upper()
             if named not in READS | UNEVALUATED:
                 return named
     return method

@@ -25,7 +25,13 @@ _BAD_TRIPLE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_BYTES = _UNRESERVED | frozenset(b"!$&'()*+,;=:@/%")
 _QUERY_BYTES = _PATH_BYTES | frozenset(b"?")
+_SUB_DELIMS = frozenset(b"!$&'()*+,;=:@")
 _SLASHES = re.compile(r"/{2,}")
+_PARAMETERS = re.compile(r";[^/]*")
+# How lenient decoders read overlong UTF-8 (RFC 3629 section 10 forbids it): "/", "." and "\\".
+_OVERLONG = {"%C0%AF": "/", "%C0%AE": ".", "%C1%9C": "/", "%E0%80%AF": "/", "%E0%80%AE": "."}
+_DEFAULT_PORT = re.compile(r":(?:80|443)?\Z")  # RFC 9110 section 4.2.3
+_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,14 @@ class Target:
         query: canonical query without "?", or None where there is none.
         doubt: why two servers might read this path as two resources (an encoded slash, say), or None.
             Guarded routes refuse such a target with 400.
+        careless: where there is a doubt, the path as a careless server may read it: the route that such a
+            server would serve it by.
     """
 
     path: str
     query: str | None = None
     doubt: str | None = None
+    careless: str | None = None
 
     def wire(self) -> bytes:
         """The origin-form request target (RFC 9112 section 3.2.1)."""
@@ -49,24 +58,32 @@ class Target:
         return text.encode("ascii")
 
 
-@lru_cache(maxsize=8192)
 def read_target(text: str) -> Target:
     """Reads a request target in origin-form or absolute-form; a fragment is cut off.
 
     Args:
         text: as received; non-ASCII bytes as `surrogateescape`.
     """
+    # Long ones are not remembered: a client could make thousands of them up, and the process grow.
+    return _remembered(text) if len(text) <= _REMEMBERED else _read(text)
+
+
+def _read(text: str) -> Target:
     text = text.partition("#")[0]
     absolute = _ABSOLUTE.match(text)
     if absolute:  # RFC 9112 section 3.2.2: a server must accept it, though only proxies are sent it
         text = text[absolute.end() :]
         text = text if text.startswith("/") else "/" + text
     path, question, query = text.partition("?")
-    return Target(
-        path=path if _PLAIN.fullmatch(path) else _canonical_path(path),
-        query=_canonical_query(query) if question else None,
-        doubt=None if _PLAIN.fullmatch(path) else _doubt(path),
-    )
+    query_known = _canonical_query(query) if question else None
+    if _PLAIN.fullmatch(path) and ";" not in path:
+        return Target(path, query_known)
+    doubt = _doubt(path)
+    careless = None if doubt is None else _careless(path)
+    return Target(_canonical_path(path), query_known, doubt, careless)
+
+
+_remembered = lru_cache(maxsize=8192)(_read)
 
 
 def _canonical_path(path: str) -> str:
@@ -105,21 +122,28 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
+_DOTS = re.compile(r"/(?:\.|%2[Ee]){1,2}(?:/|\Z)")
+_DOUBTS = (
+    (_BAD_TRIPLE, "a percent sign that is not followed by two hexadecimal digits"),
+    (re.compile(r"\\"), "a backslash"),
+    (re.compile(r"%2[Ff]"), "an encoded slash (%2F)"),
+    (re.compile(r"%5[Cc]"), "an encoded backslash (%5C)"),
+    (re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])|[\x00-\x1f\x7f]"), "an encoded control character"),
+    (re.compile(r"/(?:\.|%2[Ee]){1,2};"), "a parameter (;) behind a dot segment"),
+)
+
+
 def _doubt(path: str) -> str | None:
     """Why a path may name another resource to the backend than to us, or None."""
-    if _BAD_TRIPLE.search(path):
-        return "a percent sign that is not followed by two hexadecimal digits"
-    if "\\" in path:
-        return "a backslash"
-    raw = _TRIPLE.sub(lambda match: chr(int(match[1], 16)), path)
-    for pattern, what in (
-        (r"%2[Ff]", "an encoded slash (%2F)"),
-        (r"%5[Cc]", "an encoded backslash (%5C)"),
-    ):
-        if re.search(pattern, path):
+    for pattern, what in _DOUBTS:
+        if pattern.search(path):
             return what
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in raw):
-        return "an encoded control character"
+    # Servlet containers cut parameters off before they look: to them "/a;b/c" is "/a/c", and "/..;" is "/..".
+    if ";" in path.rpartition("/")[0]:
+        return "a parameter (;) before its last segment"
+    if "//" in path and _DOTS.search(path):
+        # Whether "/a//../b" is "/a/b" or "/b" depends on which is done first, merging or removing.
+        return "an empty segment beside a dot segment"
     return _utf8_doubt(path)
 
 
@@ -134,6 +158,16 @@ def _utf8_doubt(path: str) -> str | None:
     return None
 
 
+def _careless(path: str) -> str:
+    """The path to a server that decodes all it can, takes backslashes for slashes, and cuts parameters off."""
+    for _ in range(2):
+        for encoded, meant in _OVERLONG.items():
+            path = re.sub(encoded, meant, path, flags=re.IGNORECASE)
+        path = re.sub(r"%2[Ff]|%5[Cc]|\\", "/", _PARAMETERS.sub("", path))
+        path = _SLASHES.sub("/", _canonical_path(path))
+    return path
+
+
 def forwarded_target(route: Route, target: Target) -> bytes:
     """The target to send to the backend: the form that was matched and named."""
     if route.merge_slashes and "//" in target.path:
@@ -143,18 +177,33 @@ def forwarded_target(route: Route, target: Target) -> bytes:
 
 def resource_key(route: Route, target: Target, headers: CIMultiDictProxy[str]) -> str:
     """The name of the resource in the version store: the same for every spelling and on every replica."""
-    path = target.path
-    if route.merge_slashes:
-        path = _SLASHES.sub("/", path)
+    path = _named_path(target.path)
     if route.case_insensitive:
         path = path.lower()
     if route.trailing_slash == "same" and len(path) > 1:
         path = path.rstrip("/") or "/"
     query = _named_query(route, target.query)
-    key = path if query is None else f"{path}?{query}"
+    key = f"{path}?{query}" if query else path
     if not route.vary_by:
         return key
     return "\n".join([key, *(_selector(name, headers) for name in route.vary_by)])
+
+
+def _named_path(path: str) -> str:
+    """The path without what many servers do not tell apart.
+
+    That is a parameter (";jsessionid=..."), "//" for "/", and encoded sub-delims (RFC 3986 section 2.2).
+    """
+    if ";" in path:
+        path = _PARAMETERS.sub("", path)
+    if "%" in path:
+        path = _TRIPLE.sub(_sub_delim, path)
+    return _SLASHES.sub("/", path) if "//" in path else path
+
+
+def _sub_delim(match: re.Match[str]) -> str:
+    byte = int(match[1], 16)
+    return chr(byte) if byte in _SUB_DELIMS else match[0]
 
 
 def _named_query(route: Route, query: str | None) -> str | None:
@@ -163,10 +212,18 @@ def _named_query(route: Route, query: str | None) -> str | None:
     pairs = [
         pair for pair in query.split("&") if _recode(pair.partition("=")[0], _QUERY_BYTES) in route.query
     ]
-    return "&".join(pairs) or None
+    return (
+        "&".join(sorted(pairs, key=_parameter)) or None
+    )  # only their order among themselves may mean anything
+
+
+def _parameter(pair: str) -> str:
+    return pair.partition("=")[0]
 
 
 def _selector(name: str, headers: CIMultiDictProxy[str]) -> str:
+    if name.lower() == "host":
+        return f"{name}={_DEFAULT_PORT.sub('', headers.get('Host', '').lower())}"
     if not name.startswith("cookie:"):
         return f"{name}={','.join(headers.getall(name, ()))}"
     wanted = name.removeprefix("cookie:")
