@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from proxy.errors import StoreUnavailable
@@ -35,9 +36,15 @@ REMAPPED: Final = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 """Refusals after which the map of the Cluster is read anew."""
 
 
+# Before Redis 7 a command's refusal comes wrapped, where a script gave the command.
+_WRAPPED: Final = re.compile(r"@user_script: ?\d+: -?([A-Z]+) ")
+
+
 def code(error: Exception) -> str:
     """The first word of Redis's error reply."""
-    return str(error).partition(" ")[0]
+    text = str(error)
+    wrapped = _WRAPPED.search(text)
+    return wrapped[1] if wrapped else text.partition(" ")[0]
 
 
 def refusal(error: Exception) -> StoreUnavailable:

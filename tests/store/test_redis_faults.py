@@ -9,7 +9,7 @@ import pytest
 from support.redis_server import RedisServer, free_port
 from support.stores import fresh_stamp, observe, opened, record, until, version
 
-from proxy.errors import LeaseLost, StoreUnavailable
+from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
 from proxy.rules.versions import ABSENT, UNKNOWN, Known
 from proxy.store import UNSETTLED, Observed, Stamp
 from proxy.store.redis import RedisStore
@@ -68,6 +68,8 @@ async def when_refused(store: RedisStore, words: str) -> StoreUnavailable:
             if words in refused.reason:
                 return refused
             reason = refused.reason
+        except ClaimBusy as busy:
+            reason = str(busy)
         assert loop.time() < give_up, reason
         await asyncio.sleep(0.002)
 

@@ -146,16 +146,14 @@ class RedisServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A plain client, for a look behind the store's back."""
-        secure = {"port": int(self._options.get("tls-port", self.port))}
-        if "tls-port" in self._options:
-            secure |= {"ssl": True, "ssl_ca_certs": self._options["tls-ca-cert-file"], **options}  # type: ignore[dict-item]
         return redis.Redis(
             "127.0.0.1",
+            self.port,
             password=self._options.get("requirepass"),
             decode_responses=True,
             socket_timeout=5,
             retry=Retry(NoBackoff(), 0),
-            **(secure | options),
+            **options,
         )
 
     def _command(self) -> list[str]:
@@ -165,7 +163,11 @@ class RedisServer:
             lines = [f"{key} {value}" for key, value in self._options.items()]
             path.write_text("\n".join((*lines, *self._sentinel)) + "\n")
             return [binary, str(path), "--sentinel"]
-        return [binary, *(word for key, value in self._options.items() for word in (f"--{key}", value))]
+        # Redis 6 takes one argument for a password with a space in it, and two for a host and a port.
+        options = (
+            (key, value.split() if key == "replicaof" else [value]) for key, value in self._options.items()
+        )
+        return [binary, *(word for key, words in options for word in (f"--{key}", *words))]
 
     def _await_answer(self) -> None:
         give_up = time.monotonic() + _DEADLINE
