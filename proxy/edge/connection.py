@@ -133,7 +133,7 @@ class Connection(Line):
             await writer.write(answer)
         finally:
             self._tell(request, answer, perf_counter() - started, writer.sent)
-        if not writer.keep and (request.body.unread or not message.should_close):
+        if not writer.keep:
             self._leave()
         return writer.keep
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from urllib.parse import quote, unquote, unquote_plus
 
 from multidict import CIMultiDictProxy
 
@@ -21,11 +22,13 @@ _PLAIN = re.compile(r"(?:/[A-Za-z0-9\-_~!$&'()*+,;=:@][A-Za-z0-9\-._~!$&'()*+,;=
 _PLAIN_QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?]*")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 _TRIPLE = re.compile(r"%([0-9A-Fa-f]{2})")
+_PERCENT = re.compile(r"%([0-9A-Fa-f]{2})?")
 _BAD_TRIPLE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_BYTES = _UNRESERVED | frozenset(b"!$&'()*+,;=:@/%")
 _QUERY_BYTES = _PATH_BYTES | frozenset(b"?")
 _SUB_DELIMS = frozenset(b"!$&'()*+,;=:@")
+_SAME_IN_QUERY = frozenset(b"!$'()*,;=:@/?")  # not "&", which parts parameters, nor "+", a space in forms
 _SLASHES = re.compile(r"/{2,}")
 _PARAMETERS = re.compile(r";[^/]*")
 # How lenient decoders read overlong UTF-8 (RFC 3629 section 10 forbids it): "/", "." and "\\".
@@ -95,13 +98,18 @@ def _canonical_query(query: str) -> str:
 
 
 def _recode(text: str, allowed: frozenset[int]) -> str:
-    """Decodes what need not be encoded, encodes what must be (RFC 3986 sections 2.3 and 6.2.2)."""
+    """Decodes what need not be encoded, encodes what must be (RFC 3986 sections 2.3 and 6.2.2).
+
+    A percent sign that encodes nothing is encoded itself: "%%34%31" must not become "%41", another "A".
+    """
 
     def triple(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%25"
         byte = int(match[1], 16)
         return chr(byte) if byte in _UNRESERVED else f"%{byte:02X}"
 
-    decoded = _TRIPLE.sub(triple, text)
+    decoded = _PERCENT.sub(triple, text)
     raw = decoded.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if byte in allowed else f"%{byte:02X}" for byte in raw)
 
@@ -159,7 +167,7 @@ def _utf8_doubt(path: str) -> str | None:
 
 
 def _careless(path: str) -> str:
-    """The path to a server that decodes all it can, takes backslashes for slashes, and cuts parameters off."""
+    """The path to a server that decodes all it can, takes backslashes for slashes, and cuts parameters."""
     for _ in range(2):
         for encoded, meant in _OVERLONG.items():
             path = re.sub(encoded, meant, path, flags=re.IGNORECASE)
@@ -179,10 +187,10 @@ def resource_key(route: Route, target: Target, headers: CIMultiDictProxy[str]) -
     """The name of the resource in the version store: the same for every spelling and on every replica."""
     path = _named_path(target.path)
     if route.case_insensitive:
-        path = path.lower()
+        path = _folded(path)
     if route.trailing_slash == "same" and len(path) > 1:
         path = path.rstrip("/") or "/"
-    query = _named_query(route, target.query)
+    query = _named_query(route, target.query or "")
     key = f"{path}?{query}" if query else path
     if not route.vary_by:
         return key
@@ -194,31 +202,38 @@ def _named_path(path: str) -> str:
 
     That is a parameter (";jsessionid=..."), "//" for "/", and encoded sub-delims (RFC 3986 section 2.2).
     """
-    if ";" in path:
-        path = _PARAMETERS.sub("", path)
     if "%" in path:
-        path = _TRIPLE.sub(_sub_delim, path)
+        path = _TRIPLE.sub(partial(_plain, _SUB_DELIMS), path)
+    if ";" in path:  # after that, so that "%3B" names what ";" does
+        path = _PARAMETERS.sub("", path)
     return _SLASHES.sub("/", path) if "//" in path else path
 
 
-def _sub_delim(match: re.Match[str]) -> str:
+def _plain(characters: frozenset[int], match: re.Match[str]) -> str:
     byte = int(match[1], 16)
-    return chr(byte) if byte in _SUB_DELIMS else match[0]
+    return chr(byte) if byte in characters else match[0]
 
 
-def _named_query(route: Route, query: str | None) -> str | None:
-    if query is None or route.query is None:
-        return query
-    pairs = [
-        pair for pair in query.split("&") if _recode(pair.partition("=")[0], _QUERY_BYTES) in route.query
-    ]
-    return (
-        "&".join(sorted(pairs, key=_parameter)) or None
-    )  # only their order among themselves may mean anything
+def _folded(path: str) -> str:
+    """The path without regard to case, that of letters beyond ASCII included."""
+    if "%" not in path:
+        return path.lower()
+    text = unquote(path, errors="surrogateescape").casefold()
+    return quote(text, safe="/!$&'()*+,;=:@", errors="surrogateescape")
+
+
+def _named_query(route: Route, query: str) -> str:
+    """The query without what no server tells apart: "%2F" and "/", say, or a space as "+" and as "%20"."""
+    if route.query is not None:
+        pairs = [pair for pair in query.split("&") if _parameter(pair) in route.query]
+        query = "&".join(sorted(pairs, key=_parameter))  # only order among namesakes may mean anything
+    if "%" in query:
+        query = _TRIPLE.sub(partial(_plain, _SAME_IN_QUERY), query.replace("%20", "+"))
+    return query
 
 
 def _parameter(pair: str) -> str:
-    return pair.partition("=")[0]
+    return unquote_plus(pair.partition("=")[0])
 
 
 def _selector(name: str, headers: CIMultiDictProxy[str]) -> str:
@@ -232,4 +247,4 @@ def _selector(name: str, headers: CIMultiDictProxy[str]) -> str:
 
 def _cookies(lines: Iterable[str], wanted: str) -> list[str]:
     pairs = (pair.strip().partition("=") for line in lines for pair in line.split(";"))
-    return [value for name, _, value in pairs if name == wanted]
+    return [value.strip() for name, _, value in pairs if name.strip() == wanted]
