@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from multidict import CIMultiDictProxy
 
 from proxy.rules.etags import EntityTag
+from proxy.rules.resources import plain_authority
 from proxy.rules.routing import AfterWrite, EtagOnWrite, Route
 from proxy.rules.versions import Absent, Known, Recorded, Version
 
@@ -25,6 +26,10 @@ class Aftermath(enum.Enum):
 
 # A gateway behind us gave up waiting; the backend behind it may not have (RFC 9110 sections 15.6.3, 15.6.5).
 _UNSETTLED = frozenset({502, 504})
+_HERE_HOST = "same-origin.invalid"
+_HERE = f"http://{_HERE_HOST}"
+# The validators of a POST's 201 are those of what it made, not of its target (RFC 9110 section 15.3.2).
+_TELL_OF_TARGET = frozenset({"PUT", "PATCH"})
 _ACCEPTED = 202  # not done yet (RFC 9110 section 15.3.3)
 
 
@@ -38,9 +43,8 @@ def aftermath(route: Route, method: str, status: int, headers: CIMultiDictProxy[
         return Aftermath.UNSETTLED
     if status >= 400 or status == _ACCEPTED or route.after_write is AfterWrite.FORGET:
         return Aftermath.UNKNOWN
-    if route.after_write is AfterWrite.RESPONSE and method != "DELETE" and strong_tag(headers) is not None:
-        return Aftermath.RESPONSE
-    return Aftermath.REREAD
+    told = status < 300 and method in _TELL_OF_TARGET and strong_tag(headers) is not None
+    return Aftermath.RESPONSE if told and route.after_write is AfterWrite.RESPONSE else Aftermath.REREAD
 
 
 def strong_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
@@ -95,7 +99,7 @@ def named_resources(headers: CIMultiDictProxy[str], target: str, hosts: frozense
 
     Args:
         target: the request's origin-form target, which relative references start from.
-        hosts: the authorities (`host:port`, in lower case) under which this backend is known.
+        hosts: the authorities (`host:port`) under which this backend is known.
     """
     for name in ("Location", "Content-Location"):
         for value in headers.getall(name, ()):
@@ -107,9 +111,11 @@ def named_resources(headers: CIMultiDictProxy[str], target: str, hosts: frozense
 def same_origin_target(reference: str, target: str, hosts: frozenset[str]) -> str | None:
     """The origin-form target that a URI reference names, or None where it is another origin's."""
     try:
-        absolute = urlsplit(urljoin(target, reference.strip()))
+        # Against a whole URL: a target that begins with "//" would be taken for an authority.
+        named = urlsplit(urljoin(_HERE + target, reference.strip()))
     except ValueError:
         return None
-    if absolute.netloc and absolute.netloc.lower() not in hosts:
+    ours = {_HERE_HOST, *map(plain_authority, hosts)}
+    if named.scheme not in {"http", "https"} or plain_authority(named.netloc) not in ours:
         return None
-    return absolute._replace(scheme="", netloc="", fragment="").geturl() or "/"
+    return (named.path or "/") + (f"?{named.query}" if named.query else "")

@@ -33,7 +33,7 @@ _REQUEST_DROPS = HOP_BY_HOP | FRAMING | _OTHER_TARGETS | {b"expect"}
 _NOT_TO_BE_FOLDED_INTO = CONDITIONS | _REQUEST_DROPS | OVERRIDES | _FORWARDED
 _REPLY_DROPS = HOP_BY_HOP - {b"proxy-authenticate"} | FRAMING
 _NEVER_NOMINATED = frozenset({b"host", b"authorization", b"cookie", b"content-type", b"cache-control"})
-_SAFE_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
+_NOT_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
 
 _lower: dict[bytes, bytes] = {}
 
@@ -101,7 +101,7 @@ def replace(fields: list[Line], name: bytes, value: bytes | None) -> list[Line]:
 
 def not_modified_fields(fields: Iterable[Line]) -> list[Line]:
     """What of a 200 stays in its 304 (RFC 9110 section 15.4.5): all but the representation's own metadata."""
-    return [line for line in fields if lower(line[0]) not in _SAFE_IN_304]
+    return [line for line in fields if lower(line[0]) not in _NOT_IN_304]
 
 
 def without_content(fields: Iterable[Line]) -> list[Line]:
@@ -132,7 +132,8 @@ def forwarded_fields(
 
 def _x_forwarded(fields: list[Line], peer: str, scheme: str, host: bytes) -> list[Line]:
     present = {lower(line[0]) for line in fields}
-    fields = _appended(fields, b"X-Forwarded-For", peer.encode())
+    if peer:  # there is none on a unix socket
+        fields = _appended(fields, b"X-Forwarded-For", peer.encode())
     if b"x-forwarded-proto" not in present:
         fields.append((b"X-Forwarded-Proto", scheme.encode()))
     if b"x-forwarded-host" not in present and host:

@@ -9,22 +9,27 @@ from proxy.rules.conditions import READS, UNEVALUATED
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
-def effective_method(method: str, headers: CIMultiDictProxy[str], *, strip: bool) -> str:
-    """The method that a request is judged by: the one of the two that may change more.
+_SAFE = READS | UNEVALUATED
+_STRICT = frozenset({"PUT", "PATCH", "DELETE"})
+
+
+def effective_method(
+    method: str, headers: CIMultiDictProxy[str], *, strip: bool, require: frozenset[str] = frozenset()
+) -> str:
+    """The method that a request is judged by: the one of the two that is judged more strictly.
 
     A backend may obey the field or not. A GET that says DELETE is judged as a DELETE; a POST that says GET is
-    still judged as a POST.
+    still judged as a POST, and a PUT that says POST as a PUT.
 
     Args:
         method: as on the request line.
         headers: the request's fields.
         strip: whether the fields are removed on the way, so that they mean nothing.
+        require: the methods that the route wants a condition of.
     """
-    if strip:
+    if strip or not any(name in headers for name in OVERRIDES):
         return method
-    for name in OVERRIDES:
-        for line in headers.getall(name, ()):  # a backend may obey any of them
-            named = line.strip().upper()
-            if named not in READS | UNEVALUATED:
-                return named
-    return method
+    # A backend may obey any of the lines.
+    lines = (line for name in OVERRIDES for line in headers.getall(name, ()))
+    named = (part.strip().upper() for line in lines for part in line.split(","))
+    return max([method, *named], key=lambda one: (one not in _SAFE, one in require, one in _STRICT))

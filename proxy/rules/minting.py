@@ -22,7 +22,8 @@ from proxy.rules.etags import EntityTag, Star, Tags
 
 _MINTED = re.compile(r"pp1\.[A-Za-z0-9_-]{22}(?:-([a-z0-9]+))?")
 _BASE_LENGTH = len("pp1.") + 22
-_DECODABLE = frozenset({"gzip", "deflate", "br", "zstd"})
+_MOST_CODINGS = 2
+_ZSTD_WINDOW = 8 << 20  # RFC 9659 section 3: no content on the web needs more
 
 
 class Minter:
@@ -45,9 +46,12 @@ class Minter:
                 unknown coding, or more than 64 times its size) is hashed as it is, coding included.
         """
         mac = self._start.copy()
-        mac.update(key.encode("utf-8", "surrogateescape") + b"\0")
-        decoded = content if not coding else _decode(content, coding)
-        mac.update(content + b"\0" + coding.encode("utf-8", "replace") if decoded is None else decoded)
+        decoded = decode(content, coding)
+        # What is hashed as it is never has the tag of other content that happens to look like it.
+        undone = "" if decoded is not None else coding
+        # Neither a key nor a field's value can hold NUL (RFC 9110 section 5.5), so it parts them.
+        mac.update(f"{key}\0{undone}\0".encode("utf-8", "surrogateescape"))
+        mac.update(content if decoded is None else decoded)
         return EntityTag("pp1." + base64.urlsafe_b64encode(mac.digest()[:16]).decode("ascii")[:22])
 
 
@@ -58,7 +62,7 @@ def is_minted(tag: EntityTag) -> bool:
 
 def with_coding(tag: EntityTag, coding: str) -> EntityTag:
     """The tag of the same representation under a content coding (RFC 9110 section 8.8.3.3)."""
-    suffix = "".join(char for char in coding.lower() if char.isalnum() and char.isascii())
+    suffix = "".join(char for char in _plain_name(coding) if char.isalnum() and char.isascii())
     return EntityTag(f"{tag.opaque}-{suffix}") if suffix else tag
 
 
@@ -92,21 +96,42 @@ def coding_of(tag: EntityTag) -> str | None:
     return None if match is None else (match[1] or "")
 
 
-def _decode(content: bytes, coding: str) -> bytes | None:
-    """The decoded content (RFC 9110 section 8.4.1), or None."""
+def decode(content: bytes, codings: str) -> bytes | None:
+    """The content without its codings, which are undone from the last one on (RFC 9110 section 8.4).
+
+    Returns:
+        None where one is unknown or too many, or the content is damaged, or more than 64 times its size.
+    """
+    names = [name for part in codings.split(",") if (name := _plain_name(part))]
     limit = 64 * len(content) + 1024
-    coding = coding.removeprefix("x-")
-    if coding not in _DECODABLE:
-        return None
+    decoded: bytes | None = content if len(names) <= _MOST_CODINGS else None
+    for name in reversed(names):
+        decoded = None if decoded is None else _undo(decoded, name, limit)
+    return decoded
+
+
+def _plain_name(coding: str) -> str:
+    """A coding's name in lower case; "x-gzip" is gzip (RFC 9110 section 8.4.1.3)."""
+    return coding.strip().lower().removeprefix("x-")
+
+
+def _undo(content: bytes, coding: str, limit: int) -> bytes | None:
+    """The content without one coding (RFC 9110 section 8.4.1), or None."""
     try:
-        if coding == "gzip":
-            return _inflate(content, 16 + zlib.MAX_WBITS, limit)
-        if coding == "deflate":
-            return _inflate(content, zlib.MAX_WBITS, limit)
-        if coding == "br":
-            return _unbrotli(content, limit)
-        return zstandard.ZstdDecompressor().decompress(content, max_output_size=limit)
-    except (zlib.error, brotli.error, zstandard.ZstdError, ValueError):
+        match coding:
+            case "identity":
+                return content
+            case "gzip":
+                return _inflate(content, 16 + zlib.MAX_WBITS, limit)
+            case "deflate":
+                return _inflate(content, zlib.MAX_WBITS, limit)
+            case "br":
+                return _unbrotli(content, limit)
+            case "zstd":
+                return _unzstd(content, limit)
+            case _:
+                return None
+    except (zlib.error, brotli.error, zstandard.ZstdError):
         return None
 
 
@@ -120,3 +145,11 @@ def _unbrotli(content: bytes, limit: int) -> bytes | None:
     decompressor = brotli.Decompressor()
     decoded: bytes = decompressor.process(content, output_buffer_limit=limit)
     return decoded if decompressor.is_finished() else None
+
+
+def _unzstd(content: bytes, limit: int) -> bytes | None:
+    # The library makes room for whatever size the content claims, and reads no more than its first frame.
+    if zstandard.frame_content_size(content) > limit:
+        return None
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    return decompressor.decompress(content, max_output_size=limit, allow_extra_data=False)

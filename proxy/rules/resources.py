@@ -236,9 +236,17 @@ def _parameter(pair: str) -> str:
     return unquote_plus(pair.partition("=")[0])
 
 
+def plain_authority(text: str) -> str:
+    """Host and port in one form: lower case, without userinfo and default port (RFC 9110 section 4.2.3).
+
+    Which of the two default ports it is does not matter: TLS may well have ended in front of us.
+    """
+    return _DEFAULT_PORT.sub("", text.rpartition("@")[2].lower())
+
+
 def _selector(name: str, headers: CIMultiDictProxy[str]) -> str:
     if name.lower() == "host":
-        return f"{name}={_DEFAULT_PORT.sub('', headers.get('Host', '').lower())}"
+        return f"{name}={plain_authority(headers.get('Host', ''))}"
     if not name.startswith("cookie:"):
         return f"{name}={','.join(headers.getall(name, ()))}"
     wanted = name.removeprefix("cookie:")

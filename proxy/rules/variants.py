@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from multidict import CIMultiDictProxy
 
-_SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
+_NEGOTIATES = frozenset({"accept", "accept-charset", "accept-language"})
 _LONGEST = 120
+_SIMPLE = re.compile(r"[A-Za-z0-9*/+\-_., ]*")  # nothing that this name of a representation is made with
 
 
 def variant_of(reply: CIMultiDictProxy[str], request: CIMultiDictProxy[str], coding: str) -> str | None:
@@ -39,7 +41,8 @@ def _names(reply: CIMultiDictProxy[str]) -> list[str]:
 
 def _value(name: str, request: CIMultiDictProxy[str]) -> str:
     value = ",".join(request.getall(name, ()))
-    if name in _SECRET or len(value) > _LONGEST or ";" in value or not value.isascii():
-        # Credentials never reach the store; a long value need only be told from another.
+    if name not in _NEGOTIATES or len(value) > _LONGEST or not _SIMPLE.fullmatch(value):
+        # Credentials never reach the store, and any field may be one (X-Api-Key); only those of content
+        # negotiation (RFC 9110 section 12.5) are none. A long value need only be told from another.
         return "#" + hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return value

@@ -68,9 +68,9 @@ def encode(version: Version) -> str:
     """One line of text for the store: `modified;flags;etag;weak`, the last two as on the wire.
 
     `modified` is decimal seconds or empty. Flags are letters: `m` minted, `s` shared second. The date comes
-    first, so that a store script can compare it without knowing the rest; tags come last and are split from
-    the right side by their quotes, since a tag may hold semicolons (RFC 9110 section 8.8.3). The variant is
-    not part of it: the store keeps one line for each variant, under its name.
+    first, so that a store script can compare it without knowing the rest; tags come last, since a tag may
+    hold semicolons (RFC 9110 section 8.8.3). The variant is not part of it: the store keeps one line for each
+    variant, under its name.
     """
     modified = "" if version.modified is None else str(version.modified)
     flags = ("m" if version.minted else "") + ("s" if version.shared_second else "")
