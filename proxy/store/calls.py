@@ -87,14 +87,14 @@ class Calls:
         self._servers.send(group, scripts()[name], keys, (believed, self._ttl, *words), answered)
 
     def _answered(self, name: str, key: str, life: Life, believed: str, done: Done) -> Done:
-        clock, began = life.clock, self._time()
+        clock, began = life.clock, self._lives.now()
 
         def answered(reply: Reply) -> None:
             if name in _FORGETFUL:  # an observation sent before it may have been answered meanwhile
                 self._mirror.drop(key)
             ok = not isinstance(reply, Exception)
             if self._meter is not None:
-                self._meter.store_call(name, self._time() - began, ok=ok)
+                self._meter.store_call(name, self._lives.now() - began, ok=ok)
             if ok:
                 self._lives.saw(life, clock, reply, believed)
             done(reply)
@@ -107,10 +107,6 @@ class Calls:
         group = digest[0] % self._servers.groups
         name = base64.urlsafe_b64encode(digest)[:22].decode()
         return group, f"{self._prefix}:{{{group}}}:{name}"
-
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def stranger() -> StoreUnavailable:

@@ -87,6 +87,7 @@ class Lives:
         self._tick_seconds = tick
         self._joined = joined
         self._lives = [Life(group) for group in range(servers.groups)]
+        self._clock: Callable[[], float] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._all_joined = asyncio.Event()
@@ -116,7 +117,7 @@ class Lives:
         """The latest moment seen of the group's clock; None without a present incarnation."""
         self.used()
         life = self._lives[group]
-        if not life.id or self._time() - life.clock.seen > self._oldest_stamp:
+        if not life.id or self.now() - life.clock.seen > self._oldest_stamp:
             return None
         return Stamp(life.clock.time, life.id)
 
@@ -128,7 +129,7 @@ class Lives:
                 that server's time is not to be mixed with it.
         """
         # Not the maximum: where the server's clock stepped back, our stamps must follow.
-        clock.time, clock.seen = reply[0], self._time()
+        clock.time, clock.seen = reply[0], self.now()
         if reply[1] == b"incarnation" and believed == life.id and clock is life.clock:
             life.id = ""
             self._join(life)
@@ -137,7 +138,7 @@ class Lives:
         """There is traffic: look at the clock more often."""
         if not self._busy:
             self._busy = True
-            if self._timer is not None and self._timer.when() - self._time() > self._tick_seconds:
+            if self._timer is not None and self._timer.when() - self.now() > self._tick_seconds:
                 self._timer.cancel()
                 self._timer = asyncio.get_running_loop().call_later(0, self._tick)
 
@@ -150,7 +151,7 @@ class Lives:
         return [life for life in self._lives if not life.id]
 
     def _grace_left(self, life: Life) -> float:
-        passed = self._time() - life.clock.seen
+        passed = self.now() - life.clock.seen
         return max((life.grace_end - life.clock.time) / 1e6 - passed, 0.0)
 
     def _connected(self, groups: Sequence[int], run_id: str) -> None:
@@ -184,7 +185,7 @@ class Lives:
         )
 
     def _adopt(self, life: Life, reply: list[Reply]) -> None:
-        life.clock.time, life.clock.seen = reply[0], self._time()
+        life.clock.time, life.clock.seen = reply[0], self.now()
         life.id = life.last = reply[1].decode()
         life.grace_end = reply[2]
         if not self.strangers():
@@ -219,6 +220,8 @@ class Lives:
         keys = (self.key(life.group), self.key(life.group))
         self._servers.send(life.group, scripts()["tick"], keys, (believed, 0), answered)
 
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()
+    def now(self) -> float:
+        """The event loop's time; the loop is looked up once (a system call each time before Python 3.12)."""
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().time
+        return self._clock()

@@ -186,7 +186,7 @@ class RedisStore:
         return self._lives.stamp(self._calls.group(key))
 
     def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
-        if self._mirror.holds(key, stamp.incarnation, version, self._time()):
+        if self._mirror.holds(key, stamp.incarnation, version, self._lives.now()):
             self._lives.used()
             seen(Observed.SAME)
             return
@@ -208,7 +208,7 @@ class RedisStore:
     async def claim(self, key: str, *, shared: bool = False) -> Claim:
         if shared:
             return _granted(await self._ask_for(Claim(key, self._token(), shared=True)))
-        until = self._time() + self._wait
+        until = self._lives.now() + self._wait
         turn = await self._turns.take(key, until)
         try:
             claim = await self._ask_until(key, turn, until)
@@ -220,7 +220,7 @@ class RedisStore:
         return claim
 
     async def renew(self, claim: Claim) -> None:
-        began = self._time()
+        began = self._lives.now()
         words = (claim.token, self._lease_words)
         reply = await self._calls.call("renew", claim.key, words, claim.incarnation)
         if reply[1] != b"renewed":
@@ -258,7 +258,7 @@ class RedisStore:
             answer = await self._ask_for(claim)
             if isinstance(answer, Claim):
                 return answer
-            now = self._time()
+            now = self._lives.now()
             turn.expect(now + answer.retry_after)
             if now >= until:
                 raise answer
@@ -269,7 +269,7 @@ class RedisStore:
     async def _ask_for(self, claim: Claim) -> Claim | ClaimBusy:
         """Asks once. Who stops waiting for the reply gives the claim back, should it have been granted."""
         claim.incarnation = self._calls.life(claim.key).id
-        claim.deadline = self._time() + self._lease
+        claim.deadline = self._lives.now() + self._lease
         words = (claim.token, self._lease_words, "shared" if claim.shared else "exclusive")
         try:
             reply = await self._calls.call("claim", claim.key, words)
@@ -300,7 +300,7 @@ class RedisStore:
         group = [token for token, (claim, _) in self._orphans.items() if self._calls.life(claim.key) is life]
         for token in group:
             claim, words = self._orphans.pop(token)
-            if claim.incarnation == life.id and claim.deadline > self._time():
+            if claim.incarnation == life.id and claim.deadline > self._lives.now():
                 self._calls.send("release", claim.key, words, _ignore, claim.incarnation)
 
     # Observing.
@@ -314,16 +314,12 @@ class RedisStore:
         result = Observed.LOST if isinstance(reply, Exception) else _SEEN[reply[1]]
         if result in (Observed.RECORDED, Observed.SAME, Observed.CHANGED):
             alone = result is Observed.CHANGED
-            self._mirror.put(key, incarnation, version, self._time(), alone=alone)
+            self._mirror.put(key, incarnation, version, self._lives.now(), alone=alone)
         for seen in self._observing.pop((key, version)):
             seen(result)
 
     def _token(self) -> str:
         return f"{self._chance.getrandbits(64):016x}"
-
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _read_answer(claim: Claim, reply: list[Reply]) -> Claim | ClaimBusy:
