@@ -22,7 +22,7 @@ from proxy.gate.refuse import answer_with
 from proxy.gate.suspicion import Suspicion
 from proxy.gate.visit import House, Journal, Visit
 from proxy.gate.write import write
-from proxy.rules.aftermath import same_origin_target
+from proxy.rules.aftermath import target_of
 from proxy.rules.conditions import NONE, READS, UNEVALUATED, Malformed, parse_conditions
 from proxy.rules.methods import effective_method
 from proxy.rules.minting import Minter, plain_tags
@@ -37,6 +37,7 @@ __all__ = ["Gate", "Journal", "Outgoing"]
 
 _log = logging.getLogger("proxy.gate")
 _MOVES = frozenset({"MOVE", "COPY"})
+_TUNNELLED = frozenset({b"websocket"})
 
 
 class Gate:
@@ -120,12 +121,12 @@ class Gate:
         target = read_target(request.target)
         route, parameters = self._router.find(target.path)
         request.trace.route = route.match
-        if route.mode is Mode.OFF or request.upgrade is not None:
+        method = effective_method(request.method, request.headers, strip=self._strip_override)
+        if route.mode is Mode.OFF or (_tunnels(request) and method in READS):
             request.trace.outcome = "off"
             return await self._pass_on(request, forwarded_target(route, target))
         if target.doubt is not None:
             return self._doubtful(request, target)
-        method = effective_method(request.method, request.headers, strip=self._strip_override)
         conditions = parse_conditions(
             method, request.headers, now_year=self.house.now_year(), most_tags=self._most_tags
         )
@@ -167,7 +168,7 @@ class Gate:
             wire,
             house.outgoing.of(request),
             request.body if whole is None else whole,
-            expects_upgrade=request.upgrade,
+            expects_upgrade=request.upgrade if _tunnels(request) else None,
             early=request.early,
         )
         reply = await house.upstream.send(call)
@@ -183,10 +184,12 @@ class Gate:
         return passed(reply)
 
     def _destination(self, request: Request) -> str | None:
-        """The other end of a MOVE or COPY (RFC 4918 section 10.3): it is written too."""
+        """The other end of a MOVE or COPY (RFC 4918 section 10.3): it is written too.
+
+        Whatever host it names: a claim too many only costs time.
+        """
         value = request.headers.get("Destination")
-        host = request.headers.get("Host", "").lower()
-        target = None if value is None else same_origin_target(value, "/", frozenset({host}))
+        target = None if value is None else target_of(value)
         return None if target is None else self._key_of(target, request)
 
     def _key_of(self, text: str, request: Request) -> str | None:
@@ -208,3 +211,11 @@ class Gate:
         if not task.cancelled() and task.exception() is not None:
             # Told to the client where there still is one; asyncio must not report it a second time.
             _log.debug("a write ended with %r", task.exception())
+
+
+def _tunnels(request: Request) -> bool:
+    """Whether the request may leave HTTP (RFC 9110 section 7.8).
+
+    Not for another version of HTTP: `h2c` would be a way to write past every guard.
+    """
+    return request.upgrade is not None and request.upgrade.strip().lower() in _TUNNELLED

@@ -18,6 +18,10 @@ from proxy.rules.routing import Verify
 from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded
 from proxy.store import Stamp
 
+# Methods that fail where there is no resource (RFC 9110 section 9.3.5, RFC 5789, RFC 4918 section 9). Of any
+# other one nobody knows what it would be answered.
+_NEEDS_RESOURCE = frozenset({"DELETE", "PATCH", "PROPPATCH", "MOVE", "COPY", "UNLOCK"})
+
 
 @dataclass(slots=True)
 class Passed:
@@ -145,7 +149,7 @@ def _compare(house: House, visit: Visit, recorded: Recorded, found: Found) -> No
 
 
 def _refusal(visit: Visit, refusal: Refuse, found: Found) -> Answer:
-    if refusal.reason is Reason.ABSENT and visit.method != "PUT":
+    if refusal.reason is Reason.ABSENT and visit.method in _NEEDS_RESOURCE:
         # Without its condition the request would be answered 404, so the condition is ignored and the caller
         # told what the backend says of the resource (RFC 9110 section 13.2.1). Nothing is sent.
         note(visit, refusal, "relayed")

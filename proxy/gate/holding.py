@@ -30,7 +30,7 @@ class Holding:
 
     def __init__(self, house: House, exclusive: Iterable[str], shared: Iterable[str]) -> None:
         self._house = house
-        self._exclusive = tuple(exclusive)
+        self._exclusive = tuple(dict.fromkeys(exclusive))
         self._shared = tuple(key for key in dict.fromkeys(shared) if key not in self._exclusive)
         self._claims: dict[str, Claim] = {}
         self._timer: asyncio.TimerHandle | None = None

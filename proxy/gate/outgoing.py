@@ -61,6 +61,11 @@ class Outgoing:
         self._always = OVERRIDES if strip_override else _NOTHING
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
 
+    def hosts(self, request: Request) -> frozenset[str]:
+        """The authorities under which this client and the backend know the origin."""
+        own = () if self._host is None else (self._host.decode("ascii", "replace"),)
+        return frozenset({request.headers.get("Host", ""), *own})
+
     def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
         """The request's end-to-end fields, with ours added; conditions were evaluated before."""
         dropped = drop | self._always

@@ -11,18 +11,22 @@ from proxy.exchange import Answer
 from proxy.gate.check import Refused, check, required
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, probe
-from proxy.gate.read import passed, withheld
-from proxy.gate.trailers import with_trailers
+from proxy.gate.read import passed
+from proxy.gate.sending import await_next_tag, forget_named, response, send
 from proxy.gate.visit import House, Visit
-from proxy.rules.aftermath import Aftermath, aftermath, may_tell_tag, named_resources, strong_tag
+from proxy.rules.aftermath import (
+    Aftermath,
+    aftermath,
+    may_tell_tag,
+    strong_tag,
+)
 from proxy.rules.dates import parse_http_date
-from proxy.rules.fields import replace, reply_fields
+from proxy.rules.fields import replace
 from proxy.rules.routing import OnStoreFailure
 from proxy.rules.versions import UNKNOWN, Known, Recorded, Version
-from proxy.upstream import Call, Reply, Source
+from proxy.upstream import Reply, Source
 
 _log = logging.getLogger("proxy.gate")
-_NO_CONTENT = frozenset({204, 205, 304})
 
 
 async def write(house: House, visit: Visit) -> Answer:
@@ -90,9 +94,10 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     if isinstance(checked, Refused):
         await holding.restore({visit.key: checked.state})
         return checked.answer
+    await await_next_tag(checked.state, content)
     await holding.send_now()
     try:
-        reply = await _send(house, visit, content)
+        reply = await send(house, visit, content)
     except UpstreamError as fault:
         if not fault.maybe_applied:
             await holding.restore({visit.key: checked.state})
@@ -102,15 +107,6 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     except BaseException:
         reply.close()
         raise
-
-
-async def _send(house: House, visit: Visit, content: bytes | Source) -> Reply:
-    """Forwards the write. The backend is not shown a condition on a tag that it does not know."""
-    request = visit.request
-    fields = house.outgoing.of(request, withheld(visit.conditions) - {b"range", b"if-range"})
-    reply = await house.upstream.send(Call(request.method, visit.wire, fields, content, early=request.early))
-    request.trace.upstream_seconds += house.clock() - reply.sent_at
-    return reply
 
 
 async def _refreshed(
@@ -124,7 +120,7 @@ async def _refreshed(
         case Aftermath.UNSETTLED:
             visit.request.trace.applied_unknown = True
             await holding.leave()
-            return _response(reply, body)
+            return response(reply, body)
         case Aftermath.REREAD:
             found = await _reread(house, visit)
             state = UNKNOWN if found is None else _dated(before, found.state)
@@ -133,9 +129,9 @@ async def _refreshed(
             house.journal.recorded("response")
         case Aftermath.UNKNOWN:
             pass
-    await _forget_named(house, visit, reply)
+    await forget_named(house, visit, reply)
     await holding.settle({visit.key: state})
-    return _with_tag(visit, _response(reply, body), reply, found, content)
+    return _with_tag(visit, response(reply, body), reply, found, content)
 
 
 def _whole_at_once(reply: Reply) -> bool:
@@ -179,31 +175,6 @@ def _dated(before: Recorded, after: Recorded) -> Recorded:
     )
 
 
-async def _forget_named(house: House, visit: Visit, reply: Reply) -> None:
-    """Location and Content-Location of the same origin changed too (RFC 9111 section 4.4)."""
-    if reply.status >= 400 or not ("Location" in reply.headers or "Content-Location" in reply.headers):
-        return
-    hosts = frozenset({visit.request.headers.get("Host", "").lower()})
-    for name in named_resources(reply.headers, visit.wire.decode("ascii"), hosts):
-        key = house.key_of(name, visit.request)
-        if key is None or key in {visit.key, visit.destination}:
-            continue
-        try:
-            await house.store.forget(key)
-        except StoreError as fault:
-            _log.warning(
-                "route %s: a resource that a write named could not be forgotten: %s", visit.route.match, fault
-            )
-
-
-def _response(reply: Reply, body: bytes | None) -> Answer:
-    fields = reply_fields(reply.fields)
-    if reply.status in _NO_CONTENT:
-        reply.close()
-        return Answer(reply.status, reply.reason, fields, None)
-    return with_trailers(Answer(reply.status, reply.reason, fields, reply if body is None else body), reply)
-
-
 def _with_tag(
     visit: Visit, answer: Answer, reply: Reply, found: Found | None, content: bytes | Source
 ) -> Answer:
@@ -222,7 +193,8 @@ def _with_tag(
 
 async def _unclaimed(house: House, visit: Visit) -> Answer:
     """A write that takes no claim: versions are unknown before, while and after it is under way."""
-    holding = Holding(house, (), (visit.key, *visit.touched))
+    ends = (visit.key,) if visit.destination is None else (visit.key, visit.destination)
+    holding = Holding(house, (), (*ends, *visit.touched))
     try:
         await holding.take()
     except StoreError:
@@ -232,7 +204,7 @@ async def _unclaimed(house: House, visit: Visit) -> Answer:
     async with holding:
         await holding.send_now()
         try:
-            reply = await _send(house, visit, _streamed(visit))
+            reply = await send(house, visit, _streamed(visit))
         except UpstreamError as fault:
             if not fault.maybe_applied:
                 await holding.restore({})
@@ -251,9 +223,9 @@ async def _unclaimed_answer(house: House, visit: Visit, holding: Holding, reply:
         visit.request.trace.applied_unknown = True
         await holding.leave()
     else:
-        await _forget_named(house, visit, reply)
+        await forget_named(house, visit, reply)
         await holding.settle({})
-    return _response(reply, body)
+    return response(reply, body)
 
 
 def _streamed(visit: Visit) -> bytes | Source:
@@ -268,7 +240,7 @@ async def _unprotected(house: House, visit: Visit, content: bytes | Source) -> A
         checked = await check(house, visit, UNKNOWN)
         if isinstance(checked, Refused):
             return checked.answer
-    return passed(await _send(house, visit, content))
+    return passed(await send(house, visit, content))
 
 
 async def _reported(house: House, visit: Visit, *, lacking: bool) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
@@ -119,3 +120,34 @@ def same_origin_target(reference: str, target: str, hosts: frozenset[str]) -> st
     if named.scheme not in {"http", "https"} or plain_authority(named.netloc) not in ours:
         return None
     return (named.path or "/") + (f"?{named.query}" if named.query else "")
+
+
+def target_of(reference: str) -> str | None:
+    """The origin-form target that a URI reference names, on whatever host; None where it cannot be read."""
+    try:
+        host = urlsplit(urljoin(_HERE, reference.strip())).netloc
+    except ValueError:
+        return None
+    return same_origin_target(reference, "/", frozenset({host}))
+
+
+_SECOND_AND_SIZE = re.compile(r"([0-9a-f]{8,})-([0-9a-f]+)")
+
+
+def ambiguous_until(before: Recorded, size: int | None) -> int | None:
+    """The second until which a write would leave a tag that names both versions, or None.
+
+    nginx makes strong tags of Last-Modified and size: two versions of one size within one second share their
+    tag, against RFC 9110 section 8.8.1. Such a tag can be told, as it has the same second in it.
+
+    Args:
+        before: the versions before the write.
+        size: of the content that is about to be written, None where that is not known.
+    """
+    if not isinstance(before, Known):
+        return None
+    for version in before.versions:
+        match = None if version.etag is None else _SECOND_AND_SIZE.fullmatch(version.etag.opaque)
+        if match is not None and int(match[1], 16) == version.modified and size in (None, int(match[2], 16)):
+            return version.modified
+    return None

@@ -507,6 +507,30 @@ async def test_an_upgrade_that_the_backend_declines_is_an_ordinary_answer(
     assert (answer.status, answer.body) == (200, b"no sockets here")
 
 
+@pytest.mark.parametrize("mode", ["off", "enforce"])
+@pytest.mark.parametrize("protocol", ["h2c", "HTTP/2.0", "websocket, h2c", "TLS/1.2"])
+async def test_no_tunnel_for_another_kind_of_http(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect, mode: str, protocol: str
+) -> None:
+    """Through one a client could write past every guard."""
+    legacy.put("/a", "plain")
+    client = connect(await start_proxy(defaults={"mode": mode}))
+    fields = [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", protocol),
+        ("HTTP2-Settings", "AAMAAABk"),
+    ]
+    answer = await client.request("GET", "/a", *fields)
+    assert (answer.status, answer.body, legacy.last()["Upgrade"]) == (200, b"plain", None)
+
+
+async def test_an_upgrade_that_means_a_write_is_guarded(legacy: Legacy, client: Client) -> None:
+    legacy.put("/a")
+    fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("X-HTTP-Method-Override", "DELETE")]
+    assert (await client.request("GET", "/a", *fields, ("If-Match", '"stale"'))).status == 412
+    assert "DELETE" not in [one["X-HTTP-Method-Override"] for one in legacy.requests]
+
+
 async def test_an_upgrade_is_no_way_around_the_guard(legacy: Legacy, client: Client) -> None:
     legacy.put("/a")
     fields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("If-Match", '"stale"')]

@@ -81,6 +81,17 @@ async def test_curl_nginx_a_lost_update_is_refused(dav: Dav) -> None:
     assert (await curl(url, "-H", f"If-None-Match: {refused.headers['etag']}")).status == 304
 
 
+async def test_httpx_nginx_two_versions_of_one_size_in_one_second_have_two_tags(dav: Dav) -> None:
+    """nginx's tags are made of size and second: by themselves they would let the third write through."""
+    url = dav.url(f"/{dav.root.name}/note.txt")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        (dav.root / "note.txt").write_text("one")
+        tag = (await client.get(url)).headers["ETag"]
+        puts = [await client.put(url, content=text, headers={"If-Match": tag}) for text in ("two", "six")]
+    assert [put.status_code for put in puts] == [204, 412]
+    assert (dav.root / "note.txt").read_text() == "two"
+
+
 async def test_curl_nginx_a_file_is_made_once_and_deleted_once(dav: Dav) -> None:
     url = dav.url(f"/{dav.root.name}/new.txt")
     once = ("-X", "PUT", "-H", "If-None-Match: *")

@@ -35,7 +35,7 @@ def wanted(row: Row) -> int:
     """The status that the row asks for, of this backend."""
     absent = not row.state.representations
     if row.expect in STATUS:
-        if row.reason == "absent" and row.method != "PUT":
+        if row.reason == "absent" and row.method in ("DELETE", "PATCH"):
             return 404  # what the request would be answered without its condition (section 13.2.1)
         return STATUS[row.expect]
     if row.method in OTHERS:

@@ -110,6 +110,18 @@ async def test_an_unconditional_write_does_not_slip_in_between(
     assert legacy.resources["/a"].content == b"unconditional"
 
 
+@pytest.mark.parametrize("creates", [True, False])
+async def test_of_twenty_creators_one_wins_where_put_creates(
+    store: str, legacy: Legacy, start_proxy: StartProxy, creates: bool
+) -> None:
+    proxy = await start_proxy(store=store)
+    legacy.creates = creates
+    fields = ("If-None-Match", "*")
+    puts = (request(proxy.address, "PUT", "/new", fields, body=b"%d" % number) for number in range(20))
+    statuses = sorted(answer.status for answer in await asyncio.gather(*puts))
+    assert statuses == ([201] + 19 * [412] if creates else 20 * [404])
+
+
 # After the write.
 
 
@@ -308,6 +320,32 @@ async def test_the_other_end_of_a_move_is_written_too(
     assert (await client.answer()).status == 204
     assert (await other.answer()).status == 412
     assert legacy.resources["/b"].content == b"a"
+
+
+@pytest.mark.parametrize("destination", ["/b", "http://example.org/b", "https://front.example/b", "/x/../b"])
+async def test_the_other_end_of_an_unconditional_move_is_unknown_afterwards(
+    legacy: Legacy, proxy: Inside, client: Client, destination: str
+) -> None:
+    async def move(exchange: Exchange) -> None:
+        legacy.put("/b", "moved")
+        await exchange.answer(204)
+
+    legacy.put("/a")
+    legacy.put("/b", "old")
+    legacy.on("MOVE", "/a", move)
+    old = await tag_of(client, "/b")
+    await proxy.knows("/b")
+    assert (await client.request("MOVE", "/a", ("Destination", destination))).status == 204
+    assert (await client.request("PUT", "/b", ("If-Match", old), body=b"lost")).status == 412
+
+
+async def test_a_move_onto_itself_waits_for_nobody(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect
+) -> None:
+    client = connect(await start_proxy(store={"wait": "100ms"}))
+    legacy.put("/a")
+    fields = [("If-Match", "*"), ("Destination", "http://example.org/./a")]
+    assert (await client.request("MOVE", "/a", *fields)).status == 204
 
 
 # Changes behind the proxy.

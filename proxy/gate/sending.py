@@ -1,0 +1,66 @@
+"""A write on its way to the backend and back: what it is sent as, and what its response says of others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+from proxy.body import Spool
+from proxy.errors import StoreError
+from proxy.exchange import Answer
+from proxy.gate.read import withheld
+from proxy.gate.trailers import with_trailers
+from proxy.gate.visit import House, Visit
+from proxy.rules.aftermath import ambiguous_until, named_resources
+from proxy.rules.fields import reply_fields
+from proxy.rules.versions import Recorded
+from proxy.upstream import Call, Reply, Source
+
+_log = logging.getLogger("proxy.gate")
+_NO_CONTENT = frozenset({204, 205, 304})
+_CLOCK_STEP = 0.02
+"""Seconds by which a file's date may lag behind the clock: file systems read a coarse one."""
+
+
+async def await_next_tag(before: Recorded, content: bytes | Spool) -> None:
+    """Lets the second go by in which the version after the write would get the tag of the one before."""
+    size = len(content) if isinstance(content, bytes) else content.length
+    second = ambiguous_until(before, size)
+    left = 0.0 if second is None else second + 1 + _CLOCK_STEP - time.time()
+    if 0 < left <= 1 + _CLOCK_STEP:
+        await asyncio.sleep(left)
+
+
+async def send(house: House, visit: Visit, content: bytes | Source) -> Reply:
+    """Forwards the write. The backend is not shown a condition on a tag that it does not know."""
+    request = visit.request
+    fields = house.outgoing.of(request, withheld(visit.conditions) - {b"range", b"if-range"})
+    reply = await house.upstream.send(Call(request.method, visit.wire, fields, content, early=request.early))
+    request.trace.upstream_seconds += house.clock() - reply.sent_at
+    return reply
+
+
+async def forget_named(house: House, visit: Visit, reply: Reply) -> None:
+    """Location and Content-Location of the same origin changed too (RFC 9111 section 4.4)."""
+    if reply.status >= 400 or not ("Location" in reply.headers or "Content-Location" in reply.headers):
+        return
+    hosts = house.outgoing.hosts(visit.request)
+    for name in named_resources(reply.headers, visit.wire.decode("ascii"), hosts):
+        key = house.key_of(name, visit.request)
+        if key is None or key in {visit.key, visit.destination}:
+            continue
+        try:
+            await house.store.forget(key)
+        except StoreError as fault:
+            _log.warning(
+                "route %s: a resource that a write named could not be forgotten: %s", visit.route.match, fault
+            )
+
+
+def response(reply: Reply, body: bytes | None) -> Answer:
+    fields = reply_fields(reply.fields)
+    if reply.status in _NO_CONTENT:
+        reply.close()
+        return Answer(reply.status, reply.reason, fields, None)
+    return with_trailers(Answer(reply.status, reply.reason, fields, reply if body is None else body), reply)
