@@ -31,5 +31,5 @@ def effective_method(
         return method
     # A backend may obey any of the lines.
     lines = (line for name in OVERRIDES for line in headers.getall(name, ()))
-    named = (part.strip().upper() for line in lines for part in line.split(","))
+    named = (name for line in lines for part in line.split(",") if (name := part.strip().upper()))
     return max([method, *named], key=lambda one: (one not in _SAFE, one in require, one in _STRICT))

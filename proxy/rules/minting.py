@@ -23,6 +23,7 @@ from proxy.rules.etags import EntityTag, Star, Tags
 _MINTED = re.compile(r"pp1\.[A-Za-z0-9_-]{22}(?:-([a-z0-9]+))?")
 _BASE_LENGTH = len("pp1.") + 22
 _MOST_CODINGS = 2
+_ALWAYS_DECODED = 1 << 20  # bytes: lists of much the same are packed tighter than one in 64
 _ZSTD_WINDOW = 8 << 20  # RFC 9659 section 3: no content on the web needs more
 
 
@@ -43,7 +44,7 @@ class Minter:
             key: the resource's name.
             content: the body as received.
             coding: its Content-Encoding in lower case, "" for none. What cannot be decoded (damaged, an
-                unknown coding, or more than 64 times its size) is hashed as it is, coding included.
+                unknown coding, or a bomb: see `decode`) is hashed as it is, coding included.
         """
         mac = self._start.copy()
         decoded = decode(content, coding)
@@ -100,10 +101,11 @@ def decode(content: bytes, codings: str) -> bytes | None:
     """The content without its codings, which are undone from the last one on (RFC 9110 section 8.4).
 
     Returns:
-        None where one is unknown or too many, or the content is damaged, or more than 64 times its size.
+        None where one is unknown or too many, or the content is damaged, or becomes more than 64 times its
+            size and 1 MiB.
     """
     names = [name for part in codings.split(",") if (name := _plain_name(part))]
-    limit = 64 * len(content) + 1024
+    limit = 64 * len(content) + _ALWAYS_DECODED
     decoded: bytes | None = content if len(names) <= _MOST_CODINGS else None
     for name in reversed(names):
         decoded = None if decoded is None else _undo(decoded, name, limit)
