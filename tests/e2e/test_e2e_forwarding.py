@@ -358,6 +358,24 @@ async def test_a_backend_that_is_too_slow_is_504_and_its_write_stays_claimed(
         assert legacy.resources["/a"].content == b"z"
 
 
+@pytest.mark.parametrize("status", [502, 504])
+async def test_a_gateway_behind_us_that_gave_up_leaves_the_write_claimed(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect, status: int
+) -> None:
+    """The backend behind it may still be at work."""
+
+    async def gives_up(exchange: Exchange) -> None:
+        await exchange.content()
+        await exchange.answer(status, body=b"gave up")
+
+    client = connect(await start_proxy(store={"wait": "50ms"}))
+    legacy.on("PUT", "/a", gives_up)
+    answer = await client.request("PUT", "/a", body=b"x")
+    assert (answer.status, answer.body) == (status, b"gave up")
+    assert (await client.request("PUT", "/a", body=b"y")).status == 503
+    assert len(legacy.seen("PUT")) == 1
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 async def test_an_answer_that_breaks_off_never_looks_whole(
     legacy: Legacy, proxy: Inside, connect: Connect, framing: str

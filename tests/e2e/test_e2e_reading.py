@@ -280,7 +280,7 @@ async def test_a_slow_read_does_not_bring_an_old_version_back(
 ) -> None:
     """Rule 3: what a GET saw before a write is not recorded after it."""
     legacy.put("/a", "old")
-    proxy = await start_proxy(store=store)
+    proxy = await start_proxy(store=store, defaults={"after_write": "forget"})
     client, slow = connect(proxy), connect(proxy)
     old = minted(await client.request("GET", "/a"))
     arrived, go = asyncio.Event(), asyncio.Event()

@@ -243,23 +243,24 @@ async def test_a_post_under_way_lets_nothing_be_recorded(
     assert (await client.request("PUT", "/a", ("If-Match", old), body=b"lost")).status == 412
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize("field", ["Location", "Content-Location"])
 @pytest.mark.parametrize("value", ["/b", "b", "http://example.org/b", "//example.org/b"])
 async def test_what_a_response_names_changed_too(
-    legacy: Legacy, proxy: Inside, client: Client, field: str, value: str
+    legacy: Legacy, proxy: Inside, client: Client, method: str, field: str, value: str
 ) -> None:
     """RFC 9111 section 4.4."""
 
-    async def post(exchange: Exchange) -> None:
+    async def write(exchange: Exchange) -> None:
         await exchange.content()
         legacy.put("/b", "changed")
         await exchange.answer(201, (field, value))
 
     legacy.put("/b", "old")
-    legacy.on("POST", "/a", post)
+    legacy.on(method, "/a", write)
     old = await tag_of(client, "/b")
     await proxy.knows("/b")
-    await client.request("POST", "/a", body=b"x")
+    await client.request(method, "/a", body=b"x")
     assert (await client.request("PUT", "/b", ("If-Match", old), body=b"lost")).status == 412
 
 
