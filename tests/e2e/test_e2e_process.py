@@ -82,18 +82,26 @@ async def test_sigterm_does_not_wait_longer_than_drain(
     assert await process.ended() == 0
 
 
+@pytest.mark.parametrize("stays", [True, False])
 async def test_sigterm_leaves_no_claim_behind(
-    redis: RedisServer, legacy: Legacy, start_process: StartProcess, connect: Connect
+    redis: RedisServer, legacy: Legacy, start_process: StartProcess, connect: Connect, stays: bool
 ) -> None:
+    """Also where the client of the write under way is gone."""
     first, second = await asyncio.gather(start_process(store=redis.url), start_process(store=redis.url))
     held = legacy.hold("PUT")
-    await connect(first).send("PUT", "/a", body=b"1")
+    client = connect(first)
+    await client.send("PUT", "/a", body=b"1")
     await held.arrived.acquire()
+    if not stays:
+        client.close()
     first.terminate()
     await first.says("stopping")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(first.ended(), 0.3)  # it waits for the write
     held.go.set()
     assert await first.ended() == 0
     assert (await request(second.address, "PUT", "/a", body=b"2")).status == 204
+    assert [one.body for one in legacy.seen("PUT")] == [b"1", b"2"]
 
 
 async def test_a_killed_process_leaves_its_claim_to_run_out(
