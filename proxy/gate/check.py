@@ -120,7 +120,8 @@ async def _ask(
     if isinstance(found, Relayed):
         visit.request.trace.outcome, visit.request.trace.reason = "relayed", "probe"
         return Refused(found.answer, recorded)
-    _compare(house, visit, recorded, found)
+    if stamp is None:  # without the claim, a write of somebody else may explain the change; `observe` knows
+        _compare(house, visit, recorded, found)
     found.state = doubted(recorded, found.state)
     if stamp is not None:
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
