@@ -76,27 +76,50 @@ class Holding:
         Raises:
             StoreUnavailable: a lease is over, or cannot be renewed; nothing may be sent.
         """
+        house = self._house
         try:
             for claim in self._claims.values():
-                if claim.deadline - self._house.clock() < self._house.work:
-                    await self._house.store.renew(claim)
+                # As much as is left when a renewal is due: a crash leaves the backend so much at any time.
+                if claim.deadline - house.clock() < (house.lease + house.work) / 2:
+                    await house.store.renew(claim)
         except LeaseLost:
-            self._house.journal.lease_lost()
-            raise StoreUnavailable("the claim ran out before the write could be sent") from None
+            house.journal.lease_lost()
+            raise _too_late() from None
+        self.permit()  # the store may have been slow, or this process stopped
         self.sent = True
         self._arm()
 
-    async def settle(self, outcomes: dict[str, Recorded]) -> None:
-        """Ends the claims: each resource's version as given, unknown where none is given."""
+    def permit(self) -> None:
+        """Asked before every piece of the write goes out: whether the leases cover what follows (rule 4).
+
+        Raises:
+            StoreUnavailable: they do not. What was sent so far is an incomplete message.
+        """
+        now = self._house.clock()
+        for claim in self._claims.values():
+            if claim.deadline - now < self._house.work:
+                raise _too_late()
+
+    async def settle(self, outcomes: dict[str, Recorded]) -> bool:
+        """Ends the claims: each resource's version as given, unknown where none is given.
+
+        Returns:
+            whether all of them were still ours.
+        """
         self._disarm()
+        ours = True
         while self._claims:
             key, claim = self._claims.popitem()
-            await self._release(claim, outcomes.get(key, UNKNOWN))
+            ours &= await self._release(claim, outcomes.get(key, UNKNOWN))
+        return ours
 
     async def restore(self, outcomes: dict[str, Recorded]) -> None:
         """Ends the claims of a write that was not carried out: what was recorded stays, but as given."""
         kept = {key: claim.recorded for key, claim in self._claims.items()}
-        await self.settle(kept | outcomes)
+        # What was found to be just what was recorded is put back as the very object: the store then knows
+        # that nothing changed (RFC 9110 section 8.8.2.2).
+        changed = {key: found for key, found in outcomes.items() if kept.get(key) != found}
+        await self.settle(kept | changed)
 
     async def leave(self) -> None:
         """Nobody knows the outcome: the leases start once more and run out (rule 5)."""
@@ -111,15 +134,18 @@ class Holding:
         else:
             await self.restore({})
 
-    async def _release(self, claim: Claim, outcome: Recorded | Unsettled) -> None:
+    async def _release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+        """Ends one claim; returns whether it is known to have been ours until now."""
         self._house.held -= 1
         try:
-            if not await self._house.store.release(claim, outcome):
-                self._house.journal.lease_lost()
-                _log.warning("a claim was no longer ours when its write ended; its version stays unknown")
+            if await self._house.store.release(claim, outcome):
+                return True
+            self._house.journal.lease_lost()
+            _log.warning("a claim was no longer ours when its write ended; its version stays unknown")
         except StoreError as fault:
             # The claim runs out by itself, and its version is unknown since it was taken (rule 2).
             _log.warning("a claim could not be released and is left to run out: %s", fault)
+        return False
 
     def _arm(self) -> None:
         """Renews so often that, if this process dies, the lease still covers the backend's work (rule 5)."""
@@ -135,7 +161,8 @@ class Holding:
             self._renewal = None
 
     def _renew_later(self) -> None:
-        self._renewal = asyncio.get_running_loop().create_task(self._renew())
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.get_running_loop().create_task(self._renew())
         self._arm()
 
     async def _renew(self) -> None:
@@ -143,6 +170,10 @@ class Holding:
             try:
                 await self._house.store.renew(claim)
             except LeaseLost:
-                self._house.journal.lease_lost()
+                claim.deadline = float("-inf")  # nothing more of the write goes out: `permit`
             except StoreError as fault:
                 _log.warning("a claim could not be renewed: %s", fault)
+
+
+def _too_late() -> StoreUnavailable:
+    return StoreUnavailable("the claim ran out before the write could be sent")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulation.history import ANYTHING, Asked, State, faults
-from simulation.world import LEASE, RESOURCES, Heard, Plan, Process, World
+from simulation.world import RESOURCES, Heard, Plan, Process, World
 
 _TOO_LONG = 400.0  # virtual seconds
 _TOO_MUCH = 3_000_000  # steps
@@ -228,7 +228,7 @@ async def _crash(world: World) -> None:
     world.crash(world.processes[number])
     if world.plan.grace is None:
         # `grace: auto` does not cover a proxy and the store that restart together (docs/consistency.md).
-        await asyncio.sleep(max(world.last_loss + LEASE + 1.0 - world.loop.time(), 0.0))
+        await asyncio.sleep(max(world.last_loss + world.plan.lease + 1.0 - world.loop.time(), 0.0))
     await asyncio.sleep(world.chance.uniform(0.0, 1.0))
     world.processes[number] = world.start(number)
     await asyncio.sleep(0.5)

@@ -23,7 +23,6 @@ from simulation.history import Effect, History
 from simulation.servers import Machine, SimulatedServers
 
 WORK: Final = 2.0  # seconds: the upstream's timeout
-LEASE: Final = 4.0
 WAIT: Final = 1.5
 STORE_TIMEOUT: Final = 0.3
 RESOURCES: Final = ("/r/1", "/r/2")
@@ -38,6 +37,7 @@ class Plan:
         proxies: how many; in memory there is one.
         memory: whether the versions are in memory.
         machines: Redis servers, as in a Cluster.
+        lease: of claims, in seconds.
         store_faults: whether the store fails too, and processes are stopped: the backend then lingers less
             (docs/consistency.md says for how long it may).
         grace: a fixed one, or None for `auto`.
@@ -51,6 +51,7 @@ class Plan:
     turns: int = 8
     memory: bool = False
     machines: int = 1
+    lease: float = 4.0
     store_faults: bool = True
     crashes: bool = True
     grace: float | None = None
@@ -69,7 +70,8 @@ def plan(seed: int) -> Plan:
     after = [AfterWrite.REREAD, AfterWrite.REREAD, AfterWrite.FORGET] + [AfterWrite.RESPONSE] * tags
     guarded = UNSAFE_GUARDED | (frozenset({"POST"}) if chance.random() < 0.5 else frozenset())
     verify = chance.choice([Verify.AUTO, Verify.AUTO, Verify.AUTO, Verify.ALWAYS, Verify.NEVER])
-    margin = (LEASE - WORK) / 2
+    lease = chance.choice([2.5, 3.0, 4.0])
+    margin = (lease - WORK) / 2
     return Plan(
         seed,
         proxies=1 if memory else chance.choice([1, 2, 3]),
@@ -77,15 +79,16 @@ def plan(seed: int) -> Plan:
         turns=chance.choice([4, 8, 12]),
         memory=memory,
         machines=chance.choice([1, 1, 1, 2]),
+        lease=lease,
         store_faults=store_faults,
         crashes=not memory and chance.random() < 0.7,
-        grace=chance.choice([None, LEASE]),
+        grace=chance.choice([None, lease]),
         route=Route("/r/{id}", guard=guarded, verify=verify, after_write=chance.choice(after)),
         habits=Habits(
             tags,
             WORK,
-            lingers=0.98 * (margin if store_faults else LEASE),
-            survives=0.98 * (margin if store_faults else LEASE - margin),
+            lingers=0.98 * (margin if store_faults else lease),
+            survives=0.98 * (margin if store_faults else lease - margin),
             slow=chance.choice([0.0, 0.2, 0.6]),
             breaks=chance.choice([0.0, 0.1, 0.3]),
             hangs=chance.choice([0.0, 0.05, 0.2]),
@@ -206,14 +209,13 @@ class World:
         self.tell(name, "starts")
         return process
 
-    @staticmethod
-    def _memory() -> MemoryStore:
-        return MemoryStore(lease=LEASE, wait=WAIT)
+    def _memory(self) -> MemoryStore:
+        return MemoryStore(lease=self.plan.lease, wait=WAIT)
 
     def _shared(self, servers: SimulatedServers) -> RedisStore:
         return RedisStore(
             servers,
-            lease=LEASE,
+            lease=self.plan.lease,
             wait=WAIT,
             grace=self.plan.grace,
             timeout=STORE_TIMEOUT,
@@ -231,7 +233,7 @@ class World:
             clock=self.loop.time,
             now_year=lambda: 2026,
             work=WORK,
-            lease=LEASE,
+            lease=self.plan.lease,
             minter=Minter(b"a secret that is only for tests"),
         )
 
@@ -309,7 +311,7 @@ class World:
 
     def quiet(self) -> float:
         """How long until everything has ended by itself: leases, grace, waits, the backend."""
-        return 3 * LEASE + WAIT + 2 * WORK + 1.0
+        return 3 * self.plan.lease + WAIT + 2 * WORK + 1.0
 
     def leaks(self) -> list[str]:
         """What should have ended and has not."""
