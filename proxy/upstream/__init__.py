@@ -47,6 +47,8 @@ class Call:
         expects_upgrade: the value of Upgrade to ask for (RFC 9110 section 7.8); the connection is then
             handed over after a 101.
         early: called with status and fields for every interim (1xx) response but 101.
+        once: never to be sent a second time, whatever its method says: a field may name another one.
+        permit: asked just before the first byte goes out; what it raises stops the sending.
     """
 
     method: str
@@ -55,6 +57,8 @@ class Call:
     body: bytes | Source = b""
     expects_upgrade: bytes | None = None
     early: Callable[[int, str, Fields], None] | None = None
+    once: bool = False
+    permit: Callable[[], None] | None = None
 
 
 class Tunnel(Protocol):

@@ -90,6 +90,8 @@ class Connection(Wire):
         """
         if not self.usable:
             raise UpstreamBroken(f"{self._backend} closed the connection at once", maybe_applied=False)
+        if call.permit is not None:
+            self._ask(call.permit)
         self.used += 1
         self._call, self._sent_at, self._answered = call, sent_at, False
         waiter = self._waiter = self._loop.create_future()
@@ -103,6 +105,13 @@ class Connection(Wire):
         else:
             self.write(head + body)
         return await self._answer(waiter)
+
+    def _ask(self, permit: Callable[[], None]) -> None:
+        try:
+            permit()
+        except BaseException:
+            self.abort()
+            raise
 
     async def _answer(self, waiter: asyncio.Future[BackendReply]) -> BackendReply:
         try:
@@ -253,7 +262,6 @@ class Connection(Wire):
         self._deadline.clear()
         reply.finish(framer.trailers())
         if self._keep and not framer.excess and self.usable:
-            self.resume()
             self._on_free(self)
         elif self._sending():
             self.abort()  # the rest of the request is wanted by nobody

@@ -121,7 +121,7 @@ class Pool:
     async def _attempts(self, call: Call, began: float) -> BackendReply:
         head = request_head(call, close=self._max_idle == 0)
         deadline = began + self._timeout
-        fresh = call.method not in _SAFE and not self._trusted(began)
+        fresh = (call.once or call.method not in _SAFE) and not self._trusted(began)
         connection = (None if fresh else self._take(began)) or await self._obtain(deadline)
         used = connection.used
         try:
@@ -266,7 +266,7 @@ class Pool:
 
 
 def _resendable(call: Call) -> bool:
-    return call.method in _SAFE and (isinstance(call.body, bytes) or call.body.replayable)
+    return call.method in _SAFE and not call.once and (isinstance(call.body, bytes) or call.body.replayable)
 
 
 def _outcome(fault: UpstreamError) -> str:

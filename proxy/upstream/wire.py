@@ -89,7 +89,6 @@ class Wire(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._deadline.stop()
-        self.resume_writing()
         self._lost()
 
     def _lost(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from support.scripted_backend import Backend, Peer, answering, eventually
@@ -362,6 +364,17 @@ async def test_a_closed_pool_still_ends_what_it_began(play, pool_for) -> None:
     go_on.set()
     assert await asking == b"ok"
     assert pool.connections == (0, 0)
+
+
+async def test_a_closed_connection_leaves_nothing_in_the_event_loop(play, pool_for) -> None:
+    backend = await play(answering(OK))
+    pool = pool_for(backend)
+    await ask(pool)
+    connection = weakref.ref(pool._idle[0])
+    await pool.close()
+    await asyncio.wait_for(backend.peers[0].closed.wait(), 5)
+    gc.collect()
+    assert connection() is None
 
 
 class Told:

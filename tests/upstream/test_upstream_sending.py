@@ -68,15 +68,22 @@ async def test_an_early_answer_while_the_client_is_slow(play, pool_for) -> None:
 
 
 async def test_an_early_answer_to_a_great_body_of_bytes(play, pool_for) -> None:
+    read_on = asyncio.Event()
+    rest: list[int] = []
+
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.send(TOO_LARGE)
-        await peer.closed.wait()
+        await read_on.wait()
+        rest.append(len(await peer.rest()))
 
     pool = pool_for(await play(script))
     reply = await asyncio.wait_for(pool.send(put(MIB * 64)), 5)
     assert (reply.status, await reply.read(10)) == (413, b"no")
     assert pool.connections == (0, 0)
+    read_on.set()
+    await eventually(lambda: rest)
+    assert rest[0] < 32 * len(MIB)  # what nobody wants is not sent for politeness
 
 
 async def test_an_answer_that_came_before_the_pipe_broke_is_heard(play, pool_for) -> None:
@@ -256,19 +263,22 @@ async def test_a_body_that_trickles_has_time(play, pool_for) -> None:
 
 
 async def test_a_slow_reader_is_not_the_backends_fault(play, pool_for) -> None:
-    go_on = asyncio.Event()
+    begin, go_on = asyncio.Event(), asyncio.Event()
 
     async def script(peer: Peer) -> None:
         await peer.head()
-        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel")
+        await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        await begin.wait()
+        await peer.send(b"hel")
         await go_on.wait()
         await peer.send(b"lo")
         await peer.rest()
 
-    reply = await pool_for(await play(script), timeout=0.05).send(get())
+    reply = await pool_for(await play(script), timeout=0.1).send(get())
     pieces = reply.chunks()
+    asyncio.get_running_loop().call_soon(begin.set)  # while the reader waits
     assert await anext(pieces) == b"hel"
-    await asyncio.sleep(0.1)  # time that must not be counted
+    await asyncio.sleep(0.2)  # time that must not be counted
     go_on.set()
     assert await anext(pieces) == b"lo"
 
@@ -286,6 +296,21 @@ async def test_a_slow_client_is_not_the_backends_fault_but_a_slow_backend_is(pla
     with pytest.raises(UpstreamTimeout):
         await pool.send(put(body))
     assert body.handed_out == 2
+
+
+async def test_a_slow_client_after_a_slow_backend_has_its_own_time(play, pool_for) -> None:
+    async def slowly(number: int) -> None:
+        await asyncio.sleep(0.3 * number)
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.take(20 * len(MIB) + 1)
+        await peer.send(OK)
+        await peer.rest()
+
+    body = Pieces([MIB * 20, b"x"], length=20 * len(MIB) + 1, before=slowly)
+    reply = await pool_for(await play(script), timeout=0.25).send(put(body))
+    assert await reply.read(10) == b"ok"
 
 
 async def test_a_backend_that_does_not_read_is_timed_out(play, pool_for) -> None:
