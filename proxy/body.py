@@ -69,6 +69,8 @@ class Body:
             return b""
         if self.started or not self._stream.is_eof() or self._stream.exception() is not None:
             return None
+        if self._limit and self._stream.total_bytes > self._limit:
+            return None  # to be refused by whoever asks for it piece by piece
         self.started = True
         return self._stream.read_nowait()
 

@@ -34,6 +34,7 @@ class Edge(web.Server):
         self.limits = limits
         self.tell = tell
         self.draining = False
+        self.turned_away = 0  # connections over the limit, which are only told so
 
     def __call__(self) -> RequestHandler:
         """A protocol for a connection that was just accepted."""

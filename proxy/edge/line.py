@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
 _READ_AHEAD = 1 << 16
+_TURNED_AWAY = 100  # at once; more are not even told why
 
 
 class Line(RequestHandler):
@@ -44,6 +45,7 @@ class Line(RequestHandler):
         "_limits",
         "_payload",
         "_tell",
+        "_turned_away",
     )
 
     def __init__(
@@ -73,6 +75,7 @@ class Line(RequestHandler):
         self._payload: StreamReader | None = None
         self._head_bytes = 0
         self._half_closed = False
+        self._turned_away = False
         self._leaving: int | None = None  # bytes that may still be dropped, once the last answer is out
 
     # -- what the transport calls --------------------------------------------------------------------------
@@ -80,7 +83,16 @@ class Line(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         super().connection_made(transport)
-        if self._limits.connections and self._edge.open > self._limits.connections:
+        limit = self._limits.connections
+        if limit and self._edge.open - self._edge.turned_away > limit:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        self._turned_away = True
+        self._edge.turned_away += 1
+        if self._edge.turned_away > _TURNED_AWAY:
+            self.reset()
+        else:
             self._answer_now(unavailable("too many connections are open", 1.0))
 
     def data_received(self, data: bytes) -> None:
@@ -112,6 +124,9 @@ class Line(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone: content that is still awaited will not come."""
         self._disarm()
+        if self._turned_away:
+            self._turned_away = False
+            self._edge.turned_away -= 1
         self._content_broken("the client closed the connection")
         self._payload = None
         super().connection_lost(exc)
