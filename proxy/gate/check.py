@@ -11,6 +11,7 @@ from proxy.gate.read import observe
 from proxy.gate.refuse import answer_with, note, refused
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import doubted
+from proxy.rules.conditions import Condition
 from proxy.rules.fields import lower, replace
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.refusals import condition_required
@@ -59,6 +60,9 @@ async def check(
     believed, reason = _believed(house, visit, recorded)
     decision = evaluate(visit.conditions, visit.method, believed)
     match decision:
+        case Proceed(ignored=Condition()) if visit.route.verify is not Verify.NEVER:
+            # The record has no date. The backend may (rule 7).
+            return await _ask(house, visit, recorded, "unknown", stamp)
         case Proceed():
             return _proceed(house, visit, decision, recorded)
         case Refuse() if visit.route.verify is Verify.NEVER:
@@ -81,8 +85,9 @@ def _believed(house: House, visit: Visit, recorded: Recorded) -> tuple[Recorded,
         case Verify.ALWAYS:
             return UNKNOWN, "verify"
         case Verify.AUTO:
-            suspected = house.suspicion.holds_for(visit.route.match)
-            return (UNKNOWN, "verify") if suspected else (recorded, "mismatch")
+            # That there is nothing may be what another caller was told, who may not see it.
+            doubtful = recorded is ABSENT or house.suspicion.holds_for(visit.route.match)
+            return (UNKNOWN, "verify") if doubtful else (recorded, "mismatch")
         case _:
             assert_never(visit.route.verify)
 
@@ -135,7 +140,7 @@ async def _ask(
 
 def _compare(house: House, visit: Visit, recorded: Recorded, found: Found) -> None:
     """Notes a change that no write through the proxy explains."""
-    if recorded is UNKNOWN or recorded == found.state:
+    if recorded is UNKNOWN or recorded is ABSENT or recorded == found.state:
         return
     if isinstance(recorded, Known) and isinstance(found.state, Known):
         seen = found.state.versions[0]

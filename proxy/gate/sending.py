@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator, Callable
 
 from proxy.body import Spool
 from proxy.errors import StoreError
@@ -15,7 +16,7 @@ from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import ambiguous_until, named_resources
 from proxy.rules.fields import reply_fields
 from proxy.rules.versions import Recorded
-from proxy.upstream import Call, Reply, Source
+from proxy.upstream import Call, Fields, Reply, Source
 
 _log = logging.getLogger("proxy.gate")
 _NO_CONTENT = frozenset({204, 205, 304})
@@ -32,11 +33,46 @@ async def await_next_tag(before: Recorded, content: bytes | Spool) -> None:
         await asyncio.sleep(left)
 
 
-async def send(house: House, visit: Visit, content: bytes | Source) -> Reply:
-    """Forwards the write. The backend is not shown a condition on a tag that it does not know."""
+class Permitted:
+    """Content of which no piece goes out once the claim is no longer sure.
+
+    Args:
+        content: what is sent.
+        permit: raises where nothing more may go out.
+    """
+
+    def __init__(self, content: Source, permit: Callable[[], None]) -> None:
+        self._content = content
+        self._permit = permit
+        self.length = content.length
+        self.replayable = content.replayable
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The content, piece by piece, as long as it may."""
+        async for piece in self._content.chunks():
+            self._permit()
+            yield piece
+        self._permit()  # the last chunk says that the message is complete (RFC 9112 section 7.1)
+
+    def trailers(self) -> Fields:
+        """The content's."""
+        return self._content.trailers()
+
+
+async def send(
+    house: House, visit: Visit, content: bytes | Source, permit: Callable[[], None] | None = None
+) -> Reply:
+    """Forwards the write. The backend is not shown a condition on a tag that it does not know.
+
+    Args:
+        permit: asked before every piece; see `Holding.permit`.
+    """
     request = visit.request
     fields = house.outgoing.of(request, withheld(visit.conditions) - {b"range", b"if-range"})
-    reply = await house.upstream.send(Call(request.method, visit.wire, fields, content, early=request.early))
+    if permit is not None and not isinstance(content, bytes):
+        content = Permitted(content, permit)
+    call = Call(request.method, visit.wire, fields, content, early=request.early, once=True, permit=permit)
+    reply = await house.upstream.send(call)
     request.trace.upstream_seconds += house.clock() - reply.sent_at
     return reply
 

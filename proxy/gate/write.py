@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace as changed
 
 from proxy.body import Spool
-from proxy.errors import StoreError, StoreUnavailable, UpstreamError
+from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.check import Refused, check, required
 from proxy.gate.holding import Holding
@@ -97,7 +97,7 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     await await_next_tag(checked.state, content)
     await holding.send_now()
     try:
-        reply = await send(house, visit, content)
+        reply = await send(house, visit, content, holding.permit)
     except UpstreamError as fault:
         if not fault.maybe_applied:
             await holding.restore({visit.key: checked.state})
@@ -114,9 +114,12 @@ async def _refreshed(
 ) -> Answer:
     """Finds the version after the write, ends the claims, and makes the response."""
     body = await reply.read(visit.route.hash_limit) if _whole_at_once(reply) else None
+    then = aftermath(visit.route, visit.method, reply.status, reply.headers)
+    if body is None and then is Aftermath.REREAD:
+        then = Aftermath.UNKNOWN  # the response holds its connection, and there may be no other
     found: Found | None = None
     state: Recorded = UNKNOWN
-    match aftermath(visit.route, visit.method, reply.status, reply.headers):
+    match then:
         case Aftermath.UNSETTLED:
             visit.request.trace.applied_unknown = True
             await holding.leave()
@@ -130,8 +133,11 @@ async def _refreshed(
         case Aftermath.UNKNOWN:
             pass
     await forget_named(house, visit, reply)
-    await holding.settle({visit.key: state})
-    return _with_tag(visit, response(reply, body), reply, found, content)
+    answer = _with_tag(visit, response(reply, body), reply, found, content)
+    if not await holding.settle({visit.key: state}):
+        # Somebody else may have written before we looked: no tag that is not the write's own.
+        answer.fields = replace(answer.fields, b"ETag", None)
+    return answer
 
 
 def _whole_at_once(reply: Reply) -> bool:
@@ -205,6 +211,9 @@ async def _unclaimed(house: House, visit: Visit) -> Answer:
         await holding.send_now()
         try:
             reply = await send(house, visit, _streamed(visit))
+        except BodyError:
+            await holding.settle({})  # an incomplete message is not carried out (RFC 9112 section 8)
+            raise
         except UpstreamError as fault:
             if not fault.maybe_applied:
                 await holding.restore({})
