@@ -198,7 +198,10 @@ class Connection(Line):
         self.keep_alive(False)
         Writer(self, request, keep=True, modern=True).switch(answer)
         self._tell(request, answer, perf_counter() - started, 0)
-        await Tunnelled(self, answer.tunnel).run()
+        if self._half_closed:
+            answer.tunnel.close()  # the client has nothing to say in it
+        else:
+            await Tunnelled(self, answer.tunnel).run()
         return False
 
 

@@ -116,7 +116,7 @@ class Line(RequestHandler):
             whether the transport stays open.
         """
         self._half_closed = True
-        if self._leaving is not None or self._upgraded or self.ssl_context is not None:
+        if self._leaving is not None or self._payload_parser is not None or self.ssl_context is not None:
             return False
         self._content_broken("the client sent no more of it")
         return bool(self._request_in_progress or self._messages)
