@@ -168,12 +168,10 @@ def _utf8_doubt(path: str) -> str | None:
 
 def _careless(path: str) -> str:
     """The path to a server that decodes all it can, takes backslashes for slashes, and cuts parameters."""
-    for _ in range(2):
-        for encoded, meant in _OVERLONG.items():
-            path = re.sub(encoded, meant, path, flags=re.IGNORECASE)
-        path = re.sub(r"%2[Ff]|%5[Cc]|\\", "/", _PARAMETERS.sub("", path))
-        path = _SLASHES.sub("/", _canonical_path(path))
-    return path
+    for encoded, meant in _OVERLONG.items():
+        path = re.sub(encoded, meant, path, flags=re.IGNORECASE)
+    path = re.sub(r"%2[Ff]|%5[Cc]|\\", "/", _PARAMETERS.sub("", path))
+    return _SLASHES.sub("/", _canonical_path(path))
 
 
 def forwarded_target(route: Route, target: Target) -> bytes:
@@ -189,7 +187,7 @@ def resource_key(route: Route, target: Target, headers: CIMultiDictProxy[str]) -
     if route.case_insensitive:
         path = _folded(path)
     if route.trailing_slash == "same" and len(path) > 1:
-        path = path.rstrip("/") or "/"
+        path = path.rstrip("/")
     query = _named_query(route, target.query or "")
     key = f"{path}?{query}" if query else path
     if not route.vary_by:

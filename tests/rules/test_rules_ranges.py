@@ -69,6 +69,7 @@ NO = Unsatisfiable()
         (f"bytes=0-{'9' * 18}", 10, Part(0, 9)),
         (f"bytes=0-{'9' * 100_000}", 10, None),
         (f"bytes=-{'9' * 100_000}", 10, None),
+        (f"bytes={'9' * 100_000}-", 10, None),
     ],
 )
 def test_range(text: str, length: int, selected: Part | Unsatisfiable | None) -> None:

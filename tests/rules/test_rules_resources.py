@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from proxy.rules import resources
 from proxy.rules.resources import Target, forwarded_target, plain_authority, read_target, resource_key
 from proxy.rules.routing import Route
 
@@ -136,6 +137,9 @@ DOUBTS = [
     ("/%c0%af", "UTF-8", "/"),
     ("/a/%c0%ae%c0%ae/b", "UTF-8", "/b"),
     ("/a/..%c0%afb", "UTF-8", "/b"),
+    ("/a/..%e0%80%afb", "UTF-8", "/b"),
+    ("/a/%E0%80%AE%e0%80%ae/b", "UTF-8", "/b"),
+    ("/a/..%c1%9cb", "UTF-8", "/b"),
     ("/%ff", "UTF-8", "/%FF"),
     ("/%ed%a0%80", "UTF-8", "/%ED%A0%80"),
     ("/%e4", "UTF-8", "/%E4"),
@@ -177,6 +181,13 @@ def test_no_doubt(text: str) -> None:
 @pytest.mark.parametrize("text", ["/" + "a" * 300, "/" + "%61" * 300, "/a?" + "b" * 300])
 def test_long_targets_are_read_too(text: str) -> None:
     assert read_target(text) == read_target(text.replace("%61", "a"))
+
+
+def test_long_targets_are_not_remembered() -> None:
+    before = resources._remembered.cache_info().currsize
+    for number in range(10):
+        read_target(f"/long-and-made-up-{number}/" + "a" * 300)
+    assert resources._remembered.cache_info().currsize == before
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -326,6 +337,7 @@ NONE = Route(query=frozenset())
         (FOLDED, "/\u00c4!", "/\u00e4!", True),
         (FOLDED, "/%C3%84", "/%c3%a4", True),
         (FOLDED, "/\u212a", "/k", True),  # the Kelvin sign
+        (FOLDED, "/\u03c2", "/\u03a3", True),  # a small sigma that ends a word, and the capital
         (FOLDED, "/%2541", "/a", False),
         (FOLDED, "/a%3Fb", "/a?b", False),
         (PLAIN, "/A", "/a", False),

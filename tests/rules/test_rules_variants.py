@@ -85,7 +85,9 @@ def _escapes(value: str) -> bool:
     return True
 
 
-VALUES = st.text("ade;=#,*/ ", max_size=6) | st.sampled_from(["x" * 121, "x" * 122, "\u00e9", "\udce9"])
+VALUES = st.text("ade;=#,*/ ", max_size=6) | st.sampled_from(
+    ["x" * 121, "x" * 122, "\u00e9", "\udce9", "\udce8"]
+)
 
 
 @given(VALUES, VALUES, VALUES, VALUES)
