@@ -142,6 +142,8 @@ def _framing(answer: Answer) -> bytes:
     """Content-Length, where there is content or a HEAD may tell of it (RFC 9110 section 8.6)."""
     if isinstance(answer.body, bytes) and answer.status not in _BODILESS:
         return b"Content-Length: %d\r\n" % len(answer.body)
+    if answer.status == 205:  # without content, yet framed like any other (RFC 9112 section 6.3)
+        return b"Content-Length: 0\r\n"
     if answer.length is not None and answer.status not in _BODILESS:
         return b"Content-Length: %d\r\n" % answer.length
     return b""

@@ -16,14 +16,23 @@ from collections.abc import Callable, Coroutine
 
 from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, UpstreamTimeout
 from proxy.exchange import Answer, Request
+from proxy.gate.hops import counted, last_hop
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.read import passed, read
+from proxy.gate.read import passed, read, withheld
 from proxy.gate.refuse import answer_with
 from proxy.gate.suspicion import Suspicion
 from proxy.gate.visit import House, Journal, Visit
 from proxy.gate.write import write
 from proxy.rules.aftermath import target_of
-from proxy.rules.conditions import NONE, READS, UNEVALUATED, Malformed, parse_conditions
+from proxy.rules.conditions import (
+    NONE,
+    READS,
+    UNEVALUATED,
+    Conditions,
+    Malformed,
+    named_conditions,
+    parse_conditions,
+)
 from proxy.rules.methods import effective_method
 from proxy.rules.minting import Minter, plain_tags
 from proxy.rules.patterns import expand
@@ -36,7 +45,6 @@ from proxy.upstream import Call, Upstream
 __all__ = ["Gate", "Journal", "Outgoing"]
 
 _log = logging.getLogger("proxy.gate")
-_MOVES = frozenset({"MOVE", "COPY"})
 _TUNNELLED = frozenset({b"websocket"})
 
 
@@ -121,12 +129,14 @@ class Gate:
         target = read_target(request.target)
         route, parameters = self._router.find(target.path)
         request.trace.route = route.match
-        method = effective_method(request.method, request.headers, strip=self._strip_override)
-        if route.mode is Mode.OFF or (_tunnels(request) and method in READS):
-            request.trace.outcome = "off"
-            return await self._pass_on(request, forwarded_target(route, target))
-        if target.doubt is not None:
+        method = effective_method(
+            request.method, request.headers, strip=self._strip_override, require=route.require
+        )
+        if target.doubt is not None and self._reaches_guarded(route, target):
             return self._doubtful(request, target)
+        if route.mode is Mode.OFF:
+            request.trace.outcome = "off"
+            return await self._pass_on(request, forwarded_target(route, target), NONE)
         conditions = parse_conditions(
             method, request.headers, now_year=self.house.now_year(), most_tags=self._most_tags
         )
@@ -143,15 +153,31 @@ class Gate:
         wire = forwarded_target(route, target)
         visit = Visit(request, method, route, target, wire, key, conditions)
         if method in READS:
-            return await read(self.house, visit)
+            return await self._read(visit)
         if method in UNEVALUATED:
-            return await self._pass_on(request, visit.wire)
+            return await self._pass_on(request, visit.wire, _unevaluated(request))
         visit.conditions = plain_tags(conditions)
-        visit.destination = self._destination(request) if method in _MOVES else None
+        # Whatever the method says: a backend may take it for a MOVE, and a claim too many only costs time.
+        visit.destination = self._destination(request)
         if route.invalidates:
             templates = (expand(template, parameters) for template in route.invalidates)
             visit.touched = tuple(self._key_of(path, request) or path for path in templates if path)
         return await write(self.house, visit)
+
+    async def _read(self, visit: Visit) -> Answer:
+        """A GET or HEAD; one that asks for a WebSocket is a read only where the backend does not switch."""
+        request = visit.request
+        if not _tunnels(request) or visit.conditions.guards:
+            request.upgrade = None
+            return await read(self.house, visit)
+        request.trace.outcome = "off"
+        return await self._pass_on(request, visit.wire, visit.conditions)
+
+    def _reaches_guarded(self, route: Route, target: Target) -> bool:
+        """Whether a path that is read in two ways may name a resource that is looked at."""
+        if route.mode is not Mode.OFF or target.careless is None:
+            return True
+        return self._router.find(target.careless)[0].mode is not Mode.OFF
 
     def _doubtful(self, request: Request, target: Target) -> Answer:
         """Two servers may read such a path as two resources; a guard on one would not hold for the other."""
@@ -159,14 +185,20 @@ class Gate:
         reason = f"The path holds {target.doubt}, which servers read in different ways."
         return answer_with(rejected(400, reason), request)
 
-    async def _pass_on(self, request: Request, wire: bytes) -> Answer:
-        """Forwards what is not looked at, streaming both ways; an upgrade gets the connection itself."""
+    async def _pass_on(self, request: Request, wire: bytes, conditions: Conditions) -> Answer:
+        """Forwards what is not looked at, streaming both ways; an upgrade gets the connection itself.
+
+        Args:
+            conditions: those that may name a tag of ours, which the backend does not know.
+        """
         house = self.house
+        if (last := last_hop(request)) is not None:
+            return last
         whole = request.body.complete()
         call = Call(
             request.method,
             wire,
-            house.outgoing.of(request),
+            counted(request, house.outgoing.of(request, withheld(conditions))),
             request.body if whole is None else whole,
             expects_upgrade=request.upgrade if _tunnels(request) else None,
             early=request.early,
@@ -211,6 +243,11 @@ class Gate:
         if not task.cancelled() and task.exception() is not None:
             # Told to the client where there still is one; asyncio must not report it a second time.
             _log.debug("a write ended with %r", task.exception())
+
+
+def _unevaluated(request: Request) -> Conditions:
+    """The conditions of a method whose conditions are left alone, to see whether they name a tag of ours."""
+    return named_conditions(request.headers)
 
 
 def _tunnels(request: Request) -> bool:

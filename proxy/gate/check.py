@@ -125,16 +125,18 @@ async def _ask(
     if isinstance(found, Relayed):
         visit.request.trace.outcome, visit.request.trace.reason = "relayed", "probe"
         return Refused(found.answer, recorded)
-    if stamp is None:  # without the claim, a write of somebody else may explain the change; `observe` knows
+    if (
+        stamp is None and found.settled
+    ):  # without the claim, a write of somebody else may explain the change; `observe` knows
         _compare(house, visit, recorded, found)
     found.state = doubted(recorded, found.state)
-    if stamp is not None:
+    if stamp is not None and found.settled:
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
     decision = evaluate(visit.conditions, visit.method, found.state)
     if isinstance(decision, Refuse):
-        return Refused(_refusal(visit, decision, found), found.state)
+        return Refused(_refusal(visit, decision, found), found.state if found.settled else UNKNOWN)
     if isinstance(decision, Proceed):
-        return _proceed(house, visit, decision, found.state)
+        return _proceed(house, visit, decision, found.state if found.settled else UNKNOWN)
     raise AssertionError(f"the current version is known here, and the answer is {decision}")
 
 

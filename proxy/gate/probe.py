@@ -29,12 +29,15 @@ class Found:
         answer: the backend's answer to the GET, as the caller would have got it; its body is at hand
             or dropped.
         content: the representation's content, where it was read.
+        settled: whether the state may be recorded: it has validators, and which representation it is can
+            be told.
     """
 
     state: Known | Absent
     shown: Known | Absent
     answer: Answer
     content: bytes | None
+    settled: bool = True
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ async def _found(house: House, visit: Visit, reply: Reply) -> Found | Relayed:
     if reply.status in SHOWS:
         seen = await look_at(reply, house, visit)
         answer = shown(reply, await _kept(reply, seen, visit))
-        return Found(Known((seen.version,)), Known((seen.shown,)), answer, seen.body)
+        return Found(Known((seen.version,)), Known((seen.shown,)), answer, seen.body, seen.settled)
     if reply.status == 204:  # it exists, and has nothing to hash
         seen = await look_at(reply, house, visit)
         return Found(Known((seen.version,)), Known((seen.shown,)), passed(reply), b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import assert_never
 
+from proxy.body import Spool
 from proxy.exchange import Answer
 from proxy.gate.refuse import note, refused
 from proxy.gate.representation import SHOWS, Representation, look_at
@@ -14,7 +15,7 @@ from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import Conditions
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag, Star, Tags
-from proxy.rules.fields import Line, not_modified_fields, replace, reply_fields
+from proxy.rules.fields import CONDITIONS, Line, not_modified_fields, replace, reply_fields
 from proxy.rules.minting import is_minted
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Refuse, evaluate, if_range_holds
 from proxy.rules.ranges import Part, Unsatisfiable, select
@@ -34,6 +35,14 @@ async def read(house: House, visit: Visit) -> Answer:
         house.journal.unrecorded(visit.route.match)
     if not visit.request.body.empty:
         visit.content = await visit.request.body.collect(house.memory_body)
+    try:
+        return await _forwarded(house, visit, stamp)
+    finally:
+        if isinstance(visit.content, Spool):
+            visit.content.close()
+
+
+async def _forwarded(house: House, visit: Visit, stamp: Stamp | None) -> Answer:
     drops = withheld(visit.conditions)
     reply = await fetch(house, visit, visit.method, drops)
     try:
@@ -90,6 +99,8 @@ async def fetch(house: House, visit: Visit, method: str, drops: frozenset[bytes]
 
 
 async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, *, sliced: bool) -> Answer:
+    if reply.status == 304 and strong_tag(reply.headers) is None:
+        return await _tagged_304(house, visit, reply, stamp, sliced=sliced)
     if reply.status in _GONE:
         observe(house, visit, stamp, ABSENT)
     if reply.status not in SHOWS:
@@ -104,6 +115,19 @@ async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, 
     if sliced and reply.status == 200:
         answer = _sliced(visit, answer, seen)
     return answer if answer.status == 206 else with_trailers(answer, reply)
+
+
+async def _tagged_304(
+    house: House, visit: Visit, reply: Reply, stamp: Stamp | None, *, sliced: bool
+) -> Answer:
+    """A 304 must carry the tag that its 200 would have (RFC 9110 section 15.4.5): look at the 200."""
+    reply.close()
+    whole = await fetch(house, visit, "GET", CONDITIONS | _RANGE)
+    try:
+        return await _whole(house, visit, whole, stamp, sliced=sliced)
+    except BaseException:
+        whole.close()
+        raise
 
 
 def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> Answer | None:
@@ -165,14 +189,16 @@ async def _head(
     bare = Answer(reply.status, reply.reason, reply_fields(reply.fields), None, _length(reply))
     if reply.status in _GONE:
         observe(house, visit, stamp, ABSENT)
-    if reply.status not in SHOWS:
+    if reply.status not in SHOWS and reply.status != 304:
         return bare
     if strong_tag(reply.headers) is None:
-        whole = await fetch(house, visit, "GET", drops | _RANGE)
+        whole = await fetch(house, visit, "GET", drops | CONDITIONS | _RANGE)
         try:
             return await _head_by_get(house, visit, whole, stamp, bare)
         finally:
             whole.close()
+    if reply.status == 304:
+        return bare
     seen = await look_at(reply, house, visit)
     if seen.settled:
         observe(house, visit, stamp, seen.version)
@@ -205,7 +231,7 @@ async def _partial(
     conditions = visit.conditions
     if conditions.empty:
         return Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
-    seen = _of_part(house, reply)
+    seen = _of_part(house, reply, conditions)
     if seen is not None and if_range_holds(conditions, seen.version, _date(house, reply)):
         verdict = _verdict(house, visit, reply, seen)
         return verdict or Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
@@ -218,7 +244,7 @@ async def _partial(
         raise
 
 
-def _of_part(house: House, reply: Reply) -> Representation | None:
+def _of_part(house: House, reply: Reply, conditions: Conditions) -> Representation | None:
     """The validators of a 206 are those of the whole (RFC 9110 section 15.3.7), where it has a strong one."""
     try:
         tag = EntityTag.parse(reply.headers.get("ETag", ""))
@@ -228,6 +254,8 @@ def _of_part(house: House, reply: Reply) -> Representation | None:
     if tag is None and modified is None:
         return None
     strong = None if tag is None or tag.weak else tag
+    if strong is None and (conditions.if_match is not None or conditions.if_none_match is not None):
+        return None  # the whole may have a tag that the part was sent without
     version = Version(strong, modified, weak=tag if tag is not None and tag.weak else None)
     return Representation(version, version, None, settled=False)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from proxy.errors import StoreUnavailable
 from proxy.gate.visit import House, Visit
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag
-from proxy.rules.minting import with_coding
+from proxy.rules.minting import names_minted, with_coding
 from proxy.rules.variants import variant_of
 from proxy.rules.versions import Version
 from proxy.upstream import Reply
@@ -47,6 +48,8 @@ async def look_at(reply: Reply, house: House, seen_by: Visit) -> Representation:
     if own is not None and not own.weak:
         version = Version(own, modified)
         return _named(version, version, None, reply, seen_by, coding)
+    if house.minter is None and names_minted(seen_by.conditions):
+        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
         version = Version(None, modified, weak=own)

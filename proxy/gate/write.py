@@ -155,7 +155,7 @@ async def _reread(house: House, visit: Visit) -> Found | None:
         return None
     finally:
         visit.request.trace.probe = probed
-    if not isinstance(found, Found):
+    if not isinstance(found, Found) or not found.settled:
         return None
     house.journal.recorded("reread")
     return found

@@ -156,6 +156,13 @@ def parse_conditions(
     return _write_conditions(headers, now_year, most_tags)
 
 
+def named_conditions(headers: Headers) -> Conditions:
+    """The tags that a request names, whatever its method: nothing is refused, and nothing else is read."""
+    tags = {name: _tags(headers, name, MAX_TAGS) for name in (Condition.IF_MATCH, Condition.IF_NONE_MATCH)}
+    readable = {name: found for name, found in tags.items() if not isinstance(found, Malformed)}
+    return Conditions(readable.get(Condition.IF_MATCH), readable.get(Condition.IF_NONE_MATCH))
+
+
 def _read_conditions(method: str, headers: Headers, now_year: int, most_tags: int) -> Conditions | Malformed:
     if_match = _tags(headers, Condition.IF_MATCH, most_tags)
     if isinstance(if_match, Malformed):

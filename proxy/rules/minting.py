@@ -61,6 +61,15 @@ def is_minted(tag: EntityTag) -> bool:
     return _MINTED.fullmatch(tag.opaque) is not None
 
 
+def names_minted(conditions: Conditions) -> bool:
+    """Whether a request names a tag of ours in If-Match or If-None-Match."""
+    return any(
+        not isinstance(tags, Star) and any(map(is_minted, tags))
+        for tags in (conditions.if_match, conditions.if_none_match)
+        if tags is not None
+    )
+
+
 def with_coding(tag: EntityTag, coding: str) -> EntityTag:
     """The tag of the same representation under a content coding (RFC 9110 section 8.8.3.3)."""
     suffix = "".join(char for char in _plain_name(coding) if char.isalnum() and char.isascii())
