@@ -253,7 +253,6 @@ BROKEN = {
     "length of 30 digits": OK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\na",
     "gzip last": OK + b"Transfer-Encoding: chunked, gzip\r\n\r\n",
     "gzip": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "a head without end": OK + b"A: " + b"a" * 2**17,
     "too many fields": OK + b"A: b\r\n" * 300 + b"Content-Length: 0\r\n\r\n",
     "a 101 that nobody asked for": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     "only a 100": b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -267,6 +266,21 @@ async def test_what_is_not_a_response_is_broken(play, pool_for, answer: bytes) -
         await pool.send(put())
     assert raised.value.maybe_applied
     assert "127.0.0.1" in raised.value.reason
+    assert pool.connections == (0, 0)
+
+
+TOO_LARGE = {
+    "one field without end": OK + b"A: " + b"a" * 2**16,
+    "fields without end": OK + b"A: b\r\n" * 2**14,
+    "a whole head": OK + (b"A: " + b"a" * 1000 + b"\r\n") * 70 + b"Content-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", TOO_LARGE.values(), ids=TOO_LARGE)
+async def test_a_head_is_bounded_though_the_backend_goes_on(play, pool_for, answer: bytes) -> None:
+    pool = pool_for(await play(answering(answer)))
+    with pytest.raises(UpstreamBroken, match="too large"):
+        await asyncio.wait_for(pool.send(put()), 5)
     assert pool.connections == (0, 0)
 
 

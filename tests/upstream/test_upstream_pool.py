@@ -84,6 +84,17 @@ async def test_idle_connections_are_closed_in_time(play, pool_for) -> None:
     assert await ask(pool) == b"ok"
 
 
+async def test_one_that_is_past_its_time_is_not_used_though_the_sweep_is_late(play, pool_for) -> None:
+    backend = await play(answering(*FOREVER))
+    pool = pool_for(backend)
+    await ask(pool)
+    pool._idle[0].idle_since -= 100
+    await ask(pool)
+    assert heard(backend) == [1, 1]
+    assert pool.connections == (1, 1)
+    await asyncio.wait_for(backend.peers[0].closed.wait(), 5)
+
+
 async def test_what_the_backend_closed_while_idle_is_forgotten(play, pool_for) -> None:
     backend = await play(answering(OK, then="end"))
     pool = pool_for(backend)
@@ -276,6 +287,15 @@ async def test_a_place_in_line_is_found_though_connections_end(play, pool_for) -
     assert pool.connections == (0, 0)
 
 
+async def test_in_line_for_a_backend_that_closes_without_saying_so(play, pool_for) -> None:
+    backend = await play(answering(OK, then="end"))
+    pool = pool_for(backend, max_connections=1)
+    await ask(pool)
+    await eventually(lambda: pool.connections == (0, 0))
+    assert await asyncio.gather(*[ask(pool, put()) for _ in range(4)]) == [b"ok"] * 4
+    assert heard(backend) == [1] * 5
+
+
 async def test_waiting_in_line_counts_in_the_timeout_and_nothing_was_sent(play, pool_for) -> None:
     backend = await play(answering(OK[:-1]))
     pool = pool_for(backend, max_connections=1, timeout=0.05)
@@ -285,6 +305,7 @@ async def test_waiting_in_line_counts_in_the_timeout_and_nothing_was_sent(play, 
     assert not raised.value.maybe_applied
     assert heard(backend) == [1]
     assert pool.connections == (1, 0)
+    assert len(pool._line) == 0
     first.close()
     assert pool.connections == (0, 0)
 
