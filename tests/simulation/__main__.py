@@ -1,4 +1,4 @@
-"""Plays many seeds: `python -m simulation COUNT [FIRST]`; one seed, with its story: `python -m simulation =SEED`."""
+"""Plays many seeds: `python -m simulation COUNT [FIRST]`; or one, with its story: `... =SEED`."""
 
 from __future__ import annotations
 

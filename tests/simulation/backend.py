@@ -118,7 +118,9 @@ class Backend:
         # Of a sender that was stopped, the time counts from when it would have given up.
         left = max(min(now, job.due) + (habits.survives if crashed else habits.lingers) - now, 0.0)
         near = left * (1 - 10 ** self._chance.uniform(-3, 0))
-        job.timer = self._loop.world.later(self._chance.choice([near, left * 0.999, 0.0]), self._carry_out, job)
+        job.timer = self._loop.world.later(
+            self._chance.choice([near, left * 0.999, 0.0]), self._carry_out, job
+        )
 
     def _takes(self) -> float:
         if self._chance.random() < self.habits.slow:
@@ -148,7 +150,9 @@ class Backend:
         self.jobs.discard(job)
         reply = self._apply(job)
         if not job.gone:
-            self._loop.world.later(self._takes() if self._chance.random() < 0.1 else 0.0, self._settle, job, reply)
+            self._loop.world.later(
+                self._takes() if self._chance.random() < 0.1 else 0.0, self._settle, job, reply
+            )
 
     @staticmethod
     def _settle(job: Job, reply: SimulatedReply | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from proxy.errors import LeaseLost, StoreUnavailable
 from proxy.gate.holding import Holding
 from proxy.rules.preconditions import Proceed, Reason, Refuse
-from proxy.rules.routing import Verify
+from proxy.rules.routing import Route, Verify
 from proxy.rules.versions import UNKNOWN
-from proxy.store.mirror import Mirror
-from proxy.store.redis import RedisStore
-from simulation.world import Plan
+from simulation.backend import Habits
+from simulation.world import WORK, Plan
 
 check, write = (importlib.import_module(f"proxy.gate.{name}") for name in ("check", "write"))
 
@@ -56,12 +55,52 @@ def _shared(**more: Any) -> Bend:
     return lambda plan: replace(plan, memory=False, **more)
 
 
+def _untouching(plan: Plan) -> Plan:
+    """Shared claims forget nothing, neither when they begin nor when they end."""
+
+    def mutate(source: bytes) -> bytes:
+        begins = source.replace(b"forget(entry)\n  return {now, 'granted'", b"return {now, 'granted'")
+        return begins.replace(b"forget(entry) -- its write may", b"-- its write may")
+
+    return replace(plan, memory=False, mutate=mutate, posts=0.3, route=Route("/r/{id}"))
+
+
 def _unguarded(plan: Plan) -> Plan:
     return replace(plan, route=replace(plan.route, guard=frozenset()))
 
 
+def _dying(plan: Plan) -> Plan:
+    """A backend that works for as long as it may, and proxies that die meanwhile."""
+    habits = Habits(plan.habits.tags, WORK, 3.9, 2.9, hangs=0.4)
+    return replace(
+        plan,
+        memory=False,
+        lease=4.0,
+        store_faults=False,
+        mishaps=("crash",),
+        pause=0.7,
+        turns=12,
+        habits=habits,
+    )
+
+
 def _no_deadline(patch: pytest.MonkeyPatch) -> None:
     async def send_now(self: Holding) -> None:
+        self.sent = True
+        self._arm()
+
+    patch.setattr(Holding, "send_now", send_now)
+
+
+def _no_second_look(patch: pytest.MonkeyPatch) -> None:
+    async def send_now(self: Holding) -> None:
+        house = self._house
+        for claim in self._claims.values():
+            if claim.deadline - house.clock() < house.work:
+                try:
+                    await house.store.renew(claim)
+                except LeaseLost:
+                    raise StoreUnavailable("lost") from None
         self.sent = True
         self._arm()
 
@@ -102,7 +141,7 @@ def _unknown_refuses(patch: pytest.MonkeyPatch) -> None:
 
     def strict(conditions: Any, method: str, current: Any) -> Any:
         decision = real(conditions, method, current)
-        return Refuse("If-Match", Reason.STALE_TAG) if current is UNKNOWN else decision
+        return Refuse(Reason.STALE_TAG, "If-Match") if current is UNKNOWN else decision
 
     def believed(_house: Any, visit: Any, recorded: Any) -> tuple[Any, str]:
         visit.route = replace(visit.route, verify=Verify.NEVER)
@@ -122,38 +161,6 @@ def _mismatch_passes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(check, "evaluate", blind)
 
 
-def _abandoned(patch: pytest.MonkeyPatch) -> None:
-    """A write ends with its client."""
-
-    async def finish(writing: Any) -> Any:
-        return await writing
-
-    def build(gate: Any, _store: Any) -> None:
-        gate.house.finish = finish
-
-    patch.setattr("simulation.world.Plan.build", staticmethod(build), raising=False)
-
-
-def _forgotten_grant(patch: pytest.MonkeyPatch) -> None:
-    """Who stops waiting for a claim's grant, or never hears of it, leaves it to run out."""
-
-    async def ask(self: RedisStore, claim: Any) -> Any:
-        claim.incarnation = self._calls.life(claim.key).id
-        claim.deadline = asyncio.get_running_loop().time()  # counted from the reply, as it should not be
-        words = (claim.token, self._lease_words, "shared" if claim.shared else "exclusive")
-        reply = await self._calls.call("claim", claim.key, words)
-        claim.deadline = asyncio.get_running_loop().time() + self._lease
-        from proxy.store.redis import _read_answer
-
-        return _read_answer(claim, reply)
-
-    patch.setattr(RedisStore, "_ask_for", ask)
-
-
-def _forgetful_mirror(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Mirror, "drop", lambda _self, _key: None)
-
-
 LOST = ("LOST UPDATE",)
 ANY_STALE = ("LOST UPDATE", "SUSPICION", "FALSE 412")
 
@@ -165,17 +172,15 @@ MUTANTS = [
         _script("if entry.owner then\n  return {now, 'busy'", "if false then\n  return {now, 'busy'"),
     ),
     Mutant("1. unconditional writes take no claim", 60, LOST, _unguarded),
-    Mutant(
-        "1. a shared claim leaves what is recorded",
-        300,
-        LOST,
-        _script("forget(entry)\n  return {now, 'granted', 'unknown'}", "return {now, 'granted', 'unknown'}"),
-    ),
+    Mutant("1. a shared claim leaves what is recorded", 60, LOST, _untouching),
     Mutant(
         "2. a claim leaves the version in the store",
-        300,
+        60,
         ANY_STALE,
-        _script("erase_versions(entry)\nkeep()\nreturn describe({now, 'granted'}", "keep()\nreturn describe({now, 'granted'}"),
+        _script(
+            "erase_versions(entry)\nkeep()\nreturn describe({now, 'granted'}",
+            "keep()\nreturn describe({now, 'granted'}",
+        ),
     ),
     Mutant(
         "3. a read is recorded whatever happened meanwhile",
@@ -185,26 +190,52 @@ MUTANTS = [
     ),
     Mutant(
         "3. a read is recorded though a write ended since its stamp",
-        200,
+        120,
         ANY_STALE,
         _script("or entry.changed >= stamp then", "then"),
     ),
-    Mutant("4. no look at the clock before the write is sent", 300, LOST, _shared(store_faults=True), _no_deadline),
-    Mutant("4. no renewal while the backend works", 300, LOST, _shared(store_faults=False), _no_renewal),
+    Mutant(
+        "4. no look at the clock before the write is sent",
+        120,
+        LOST,
+        _shared(lease=2.5, store_faults=True, mishaps=("stall",), pause=0.5),
+        _no_deadline,
+    ),
+    Mutant(
+        "4. no look at the clock after the last renewal",
+        120,
+        LOST,
+        _shared(lease=2.5, store_faults=True, mishaps=("stall",), pause=0.5),
+        _no_second_look,
+    ),
+    Mutant("4. no renewal while the backend works", 120, LOST, _dying, _no_renewal),
     Mutant("5. an outcome that nobody knows ends the claim", 60, LOST, patch=_unsettled_is_settled),
-    Mutant("5. an outcome that nobody knows puts the version back", 100, ANY_STALE, patch=_unsettled_is_put_back),
+    Mutant(
+        "5. an outcome that nobody knows puts the version back",
+        100,
+        ANY_STALE,
+        patch=_unsettled_is_put_back,
+    ),
     Mutant(
         "6. a new incarnation has no grace",
-        300,
+        120,
         LOST,
         _script("if id or ARGV[2] ~= '' then", "if false then", store_faults=True, grace=None),
     ),
     Mutant(
         "6. an old snapshot is believed",
-        300,
+        120,
         ANY_STALE,
-        _script("if id and run == ARGV[1] then", "if id then", store_faults=True),
+        _script(
+            "if id and run == ARGV[1] then",
+            "if id then",
+            store_faults=True,
+            mishaps=("save", "restart"),
+            pause=1.0,
+            turns=12,
+        ),
     ),
     Mutant("7. what is unknown passes", 60, LOST, patch=_unknown_passes),
     Mutant("7. what is unknown is refused", 60, ("FALSE 412",), patch=_unknown_refuses),
+    Mutant("7. a mismatch passes", 60, LOST, patch=_mismatch_passes),
 ]

@@ -66,7 +66,7 @@ def _close(coroutine: Any) -> None:
         try:
             coroutine.close()
             return
-        except BaseException:  # noqa: S112
+        except BaseException:
             continue
 
 
@@ -130,17 +130,18 @@ class Client:
             await self._turn(process, self._chance.choice(RESOURCES))
 
     async def _turn(self, process: Process, resource: str) -> None:
+        if self._chance.random() < self._world.plan.posts:
+            await self._write(process, "POST", resource, {}, None, conditional=False)
+            return
         dice = self._chance.random()
         if dice < 0.2:
             await self.read(process, resource)
-        elif dice < 0.65:
+        elif dice < 0.75:
             if resource not in self._seen or self._chance.random() < 0.6:
                 await self.read(process, resource)
             await self.change(self._chance.choice(self._world.processes), resource)
-        elif dice < 0.8:
-            await self._write(process, "PUT", resource, {}, None, conditional=False)
         elif dice < 0.9:
-            await self._write(process, "POST", resource, {}, None, conditional=False)
+            await self._write(process, "PUT", resource, {}, None, conditional=False)
         elif dice < 0.95:
             await self._write(process, "PUT", resource, {"If-Match": "*"}, ANYTHING)
         else:
@@ -206,16 +207,14 @@ class Client:
 async def _misfortune(world: World) -> None:
     """Things that go wrong, one after the other."""
     chance, plan = world.chance, world.plan
-    if chance.random() < 0.1:
+    if not plan.mishaps and chance.random() < 0.1:
         return
+    names = ["refuse"] + ["crash"] * 2 * plan.crashes
+    if plan.store_faults:
+        names += ["stall", "cut", "pause", "flush", "restart", "save"]
     while True:
-        await asyncio.sleep(chance.expovariate(0.6))
-        happenings = [_backend_refuses]
-        if plan.crashes:
-            happenings += [_crash] * 2
-        if plan.store_faults:
-            happenings += [_stall, _cut, _pause, _flush, _restart, _save]
-        await chance.choice(happenings)(world)
+        await asyncio.sleep(chance.expovariate(1 / plan.pause))
+        await _MISHAPS[chance.choice(plan.mishaps or names)](world)
 
 
 async def _backend_refuses(world: World) -> None:
@@ -274,3 +273,15 @@ async def _restart(world: World) -> None:
     if await _loss(world):
         machine = world.chance.choice(world.machines)
         machine.restart(keep=world.chance.random() < 0.5, downtime=world.chance.uniform(0, 1))
+
+
+_MISHAPS = {
+    "refuse": _backend_refuses,
+    "crash": _crash,
+    "stall": _stall,
+    "cut": _cut,
+    "pause": _pause,
+    "flush": _flush,
+    "restart": _restart,
+    "save": _save,
+}

@@ -59,7 +59,9 @@ class SmallRedis:
         mutate: changes a script's text; for tests that break a rule.
     """
 
-    def __init__(self, clock: Callable[[], int], mutate: Callable[[bytes], bytes] = lambda text: text) -> None:
+    def __init__(
+        self, clock: Callable[[], int], mutate: Callable[[bytes], bytes] = lambda text: text
+    ) -> None:
         self._clock = clock
         self._mutate = lru_cache(mutate)
         self._now = 0
@@ -110,7 +112,7 @@ class SmallRedis:
         fields.update(zip(pairs[::2], pairs[1::2], strict=True))
         return len(fields) - before
 
-    def _hget(self, key: bytes, field: bytes) -> bytes | None:
+    def _hget(self, key: bytes, field: bytes) -> Value:
         return self._keys.get(key, {}).get(field)
 
     def _hmget(self, key: bytes, *names: bytes) -> list[bytes | None]:

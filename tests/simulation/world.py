@@ -40,6 +40,9 @@ class Plan:
         lease: of claims, in seconds.
         store_faults: whether the store fails too, and processes are stopped: the backend then lingers less
             (docs/consistency.md says for how long it may).
+        mishaps: which may happen; all that the above allow, where left out.
+        pause: seconds between two mishaps, on average.
+        posts: how many of the requests are POST.
         grace: a fixed one, or None for `auto`.
         mutate: changes the scripts.
         build: called with every gate and its store, to break something.
@@ -54,6 +57,9 @@ class Plan:
     lease: float = 4.0
     store_faults: bool = True
     crashes: bool = True
+    mishaps: tuple[str, ...] = ()
+    pause: float = 1.7
+    posts: float = 0.1
     grace: float | None = None
     route: Route = field(default_factory=Route)
     habits: Habits = field(default_factory=lambda: Habits(True, WORK, 0.0, 0.0))
@@ -124,7 +130,7 @@ class Diary:
         self._world = world
 
     def changed_behind(self, route: str) -> None:  # noqa: ARG002
-        """All writes pass the proxy here, so there is no such change; but a shared claim tells nobody of it."""
+        """All writes pass the proxy here: only those that a shared claim hides may look like this."""
         self._world.tell("journal", "a change behind the proxy")
         if not self._world.history.shares:
             self._world.wrong.append("SUSPICION: a change was seen that no write explains")
@@ -198,8 +204,11 @@ class World:
         self._lives += 1
         name = f"proxy{number}" if self._lives <= self.plan.proxies else f"proxy{number}.{self._lives}"
         lane = self.loop.lane(name)
-        servers, store = None, self._memory() if self.plan.memory else None
-        if store is None:
+        servers: SimulatedServers | None = None
+        store: MemoryStore | RedisStore
+        if self.plan.memory:
+            store = MemoryStore(lease=self.plan.lease, wait=WAIT)
+        else:
             servers = SimulatedServers(lane, self.machines, self.chance, self.tell, STORE_TIMEOUT)
             store = self._shared(servers)
         upstream = SimulatedUpstream(self.loop, self.backend, self.chance, timeout=WORK, connect=_CONNECT)
@@ -209,9 +218,6 @@ class World:
         self.tell(name, "starts")
         return process
 
-    def _memory(self) -> MemoryStore:
-        return MemoryStore(lease=self.plan.lease, wait=WAIT)
-
     def _shared(self, servers: SimulatedServers) -> RedisStore:
         return RedisStore(
             servers,
@@ -220,7 +226,7 @@ class World:
             grace=self.plan.grace,
             timeout=STORE_TIMEOUT,
             chance=random.Random(f"store {self.plan.seed} {self._lives}"),
-            tick=0.2,
+            tick=0.4,
         )
 
     def _gate(self, store: Any, upstream: SimulatedUpstream) -> Gate:

@@ -1,0 +1,1 @@
+"""Real proxies, a real Redis, real sockets and SIGKILL: `python -m chaos`, or `make chaos`."""
