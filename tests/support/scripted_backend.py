@@ -55,6 +55,10 @@ class Peer:
         size: int = self._writer.transport.get_write_buffer_size()
         return size
 
+    def write_eof(self) -> None:
+        """Ends its own direction alone."""
+        self._writer.write_eof()
+
     def end(self) -> None:
         """Closes this connection."""
         self._writer.close()

@@ -378,6 +378,22 @@ async def test_a_tunnel_after_101(play, pool_for) -> None:
         await tunnel.write(b"late")
 
 
+async def test_a_tunnel_whose_backend_has_said_all_can_still_be_written_to(play, pool_for) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(SWITCHING)
+        peer.write_eof()
+        await peer.rest()
+
+    backend = await play(script)
+    tunnel = (await pool_for(backend).send(websocket())).tunnel()
+    assert await tunnel.read() == b""
+    await tunnel.write(b"still here")
+    tunnel.close()
+    await asyncio.wait_for(backend.peers[0].closed.wait(), 5)
+    assert backend.peers[0].heard.endswith(b"still here")
+
+
 async def test_closing_the_reply_closes_the_tunnel(play, pool_for) -> None:
     backend = await play(answering(SWITCHING))
     pool = pool_for(backend)
