@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 HELP = "see tests/deploy/requirements.txt"
-PATIENCE = 20.0  # seconds; the machine may be busy
+PATIENCE = 40.0  # seconds; the machine may be busy
 
 
 def missing(name: str) -> NoReturn:
