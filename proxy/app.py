@@ -11,6 +11,7 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable
+from functools import lru_cache
 from typing import TypeVar
 
 import uvloop
@@ -300,4 +301,9 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _year() -> int:
-    return time.gmtime().tm_year
+    return _year_of(int(time.time()) // 3600)
+
+
+@lru_cache(maxsize=1)
+def _year_of(hour: int) -> int:
+    return time.gmtime(hour * 3600).tm_year

@@ -10,13 +10,13 @@ from proxy.gate.probe import Found, Relayed, probe
 from proxy.gate.read import observe
 from proxy.gate.refuse import answer_with, note, refused
 from proxy.gate.visit import House, Visit
-from proxy.rules.aftermath import doubted
+from proxy.rules.aftermath import doubted, is_same
 from proxy.rules.conditions import Condition
 from proxy.rules.fields import lower, replace
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.refusals import condition_required
 from proxy.rules.routing import Verify
-from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded
+from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded, Version
 from proxy.store import Stamp
 
 # Methods that fail where there is no resource (RFC 9110 section 9.3.5, RFC 5789, RFC 4918 section 9). Of any
@@ -129,7 +129,7 @@ async def _ask(
         stamp is None and found.settled
     ):  # without the claim, a write of somebody else may explain the change; `observe` knows
         _compare(house, visit, recorded, found)
-    found.state = doubted(recorded, found.state)
+    found.state = doubted(recorded, found.state, visit.erased)
     if stamp is not None and found.settled:
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
     decision = evaluate(visit.conditions, visit.method, found.state)
@@ -146,14 +146,16 @@ def _compare(house: House, visit: Visit, recorded: Recorded, found: Found) -> No
         return
     if isinstance(recorded, Known) and isinstance(found.state, Known):
         seen = found.state.versions[0]
-        if any(
-            version.variant == seen.variant and version.etag == seen.etag for version in recorded.versions
-        ):
+        if any(version.variant == seen.variant and _shows(version, seen) for version in recorded.versions):
             return
         if all(version.variant != seen.variant for version in recorded.versions):
             return  # another representation, not another version
     house.journal.changed_behind(visit.route.match)
     house.suspicion.raise_for(visit.route.match)
+
+
+def _shows(version: Version, seen: Version) -> bool:
+    return version.etag == seen.etag if version.etag is not None else is_same(version, seen)
 
 
 def _refusal(visit: Visit, refusal: Refuse, found: Found) -> Answer:

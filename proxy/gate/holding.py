@@ -9,7 +9,7 @@ from types import TracebackType
 
 from proxy.errors import LeaseLost, StoreError, StoreUnavailable
 from proxy.gate.visit import House
-from proxy.rules.versions import UNKNOWN, Recorded
+from proxy.rules.versions import UNKNOWN, Recorded, Version
 from proxy.store import UNSETTLED, Claim, Unsettled
 
 _log = logging.getLogger("proxy.gate")
@@ -69,6 +69,11 @@ class Holding:
     def recorded(self) -> Recorded:
         """What the store knew of the written resource."""
         return self._claims[self._exclusive[0]].recorded if self._exclusive else UNKNOWN
+
+    @property
+    def erased(self) -> tuple[Version, ...]:
+        """Versions of the written resource that others had erased; see `aftermath.marked`."""
+        return self._claims[self._exclusive[0]].erased if self._exclusive else ()
 
     async def send_now(self) -> None:
         """Says that the write is about to be sent: the leases must cover the backend's longest work (rule 4).

@@ -28,6 +28,8 @@ _NOT_FOR_PROBES = (
     | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
 )
 
+_REMEMBERED = 512
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -59,6 +61,7 @@ class Outgoing:
         self._via = f"1.1 {via}".encode() if via else None
         self._trusted = tuple(trusted)
         self._always = OVERRIDES if strip_override else _NOTHING
+        self._remembered: dict[tuple[object, str, str], list[Line]] = {}
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
 
     def hosts(self, request: Request) -> frozenset[str]:
@@ -68,6 +71,22 @@ class Outgoing:
 
     def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
         """The request's end-to-end fields, with ours added; conditions were evaluated before."""
+        if drop or not request.body.empty:
+            return self._identified(request, self._made(request, drop))
+        return self._identified(request, self._usual(request))
+
+    def _usual(self, request: Request) -> list[Line]:
+        """The fields of a read, remembered: who reads sends the same ones again and again."""
+        key = (request.fields, request.peer, request.scheme)
+        made = self._remembered.get(key)
+        if made is None:
+            made = self._made(request, _NOTHING)
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = made
+        return made
+
+    def _made(self, request: Request, drop: frozenset[bytes]) -> list[Line]:
         dropped = drop | self._always
         if "Connection" in request.headers:
             dropped |= nominated(request.fields)
@@ -101,13 +120,15 @@ class Outgoing:
         )
         if self._via is not None:
             fields.append((b"Via", self._via))
-        return self._identified(request, fields)
+        return fields
 
     @staticmethod
     def _identified(request: Request, fields: list[Line]) -> list[Line]:
         """The same id as in the log: the client's own where that was fit for it."""
-        if request.headers.getall("X-Request-ID", ()) == [request.id]:
-            return fields
+        if "X-Request-ID" not in request.headers:
+            return [*fields, (b"X-Request-ID", request.id.encode("ascii", "replace"))]
+        if request.headers.getall("X-Request-ID") == [request.id]:
+            return list(fields)
         return replace(fields, b"X-Request-ID", request.id.encode("ascii", "replace"))
 
     def _look_up(self, peer: str) -> bool:

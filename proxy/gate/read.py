@@ -114,7 +114,7 @@ async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, 
     answer = shown(reply, seen)
     if sliced and reply.status == 200:
         answer = _sliced(visit, answer, seen)
-    return answer if answer.status == 206 else with_trailers(answer, reply)
+    return answer if answer.status == 206 else with_trailers(_at_hand(answer, reply), reply)
 
 
 async def _tagged_304(
@@ -123,6 +123,8 @@ async def _tagged_304(
     """A 304 must carry the tag that its 200 would have (RFC 9110 section 15.4.5): look at the 200."""
     reply.close()
     whole = await fetch(house, visit, "GET", CONDITIONS | _RANGE)
+    if whole.status == 304:  # it says so whatever it is asked
+        return passed(whole)
     try:
         return await _whole(house, visit, whole, stamp, sliced=sliced)
     except BaseException:
@@ -168,6 +170,13 @@ def shown(reply: Reply, seen: Representation) -> Answer:
     """The backend's response with the tag that clients are shown."""
     body = reply if seen.body is None else seen.body
     return Answer(reply.status, reply.reason, _tagged(reply, seen), body)
+
+
+def _at_hand(answer: Answer, reply: Reply) -> Answer:
+    """The answer with its content, where all of it has arrived: it goes out in one write."""
+    if answer.body is reply and reply.length is not None and (whole := reply.ready()) is not None:
+        answer.body = whole
+    return answer
 
 
 def passed(reply: Reply) -> Answer:

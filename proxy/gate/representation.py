@@ -42,7 +42,7 @@ async def look_at(reply: Reply, house: House, seen_by: Visit) -> Representation:
     Reads the body only where a tag must be minted, and at most `hash_limit` bytes of it.
     """
     own = _own_tag(reply)
-    modified = _modified(reply, house.now_year())
+    modified = _modified(reply, house)
     coding = reply.headers.get("Content-Encoding", "").strip().lower()
     coding = "" if coding == "identity" else coding
     if own is not None and not own.weak:
@@ -81,9 +81,9 @@ def _own_tag(reply: Reply) -> EntityTag | None:
         return None
 
 
-def _modified(reply: Reply, now_year: int) -> int | None:
+def _modified(reply: Reply, house: House) -> int | None:
     text = reply.headers.get("Last-Modified")
-    return None if text is None else parse_http_date(text, now_year=now_year)
+    return None if text is None else parse_http_date(text, now_year=house.now_year())
 
 
 async def _content(reply: Reply, house: House, seen_by: Visit) -> bytes | None:

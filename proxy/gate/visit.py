@@ -13,6 +13,7 @@ from proxy.rules.minting import Minter
 from proxy.rules.preconditions import Conditions
 from proxy.rules.resources import Target
 from proxy.rules.routing import Mode, Route
+from proxy.rules.versions import Version
 from proxy.store import Store
 from proxy.upstream import Source, Upstream
 
@@ -96,6 +97,7 @@ class Visit:
         conditions: what the request asks for.
         destination: the key of a MOVE's or COPY's other end, or None.
         touched: keys of other resources that the write changes.
+        erased: versions that other writes erased; see `aftermath.marked`.
         content: the content of a read, in the rare case that it has any.
     """
 
@@ -108,6 +110,7 @@ class Visit:
     conditions: Conditions
     destination: str | None = None
     touched: tuple[str, ...] = ()
+    erased: tuple[Version, ...] = ()
     content: bytes | Source = b""
 
     @property

@@ -90,6 +90,7 @@ async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer
 async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: Holding) -> Answer:
     visit.request.trace.claim_wait = holding.waited
     house.journal.claim_wait(holding.waited)
+    visit.erased = holding.erased
     checked = await check(house, visit, holding.recorded)
     if isinstance(checked, Refused):
         await holding.restore({visit.key: checked.state})

@@ -74,16 +74,25 @@ def may_tell_tag(route: Route, method: str, status: int, *, stored_as_sent: bool
     return method == "PATCH" or (method == "PUT" and stored_as_sent)
 
 
-def doubted(recorded: Recorded, found: Known | Absent) -> Known | Absent:
+def doubted(
+    recorded: Recorded, found: Known | Absent, erased: tuple[Version, ...] = ()
+) -> Known | Absent:
     """What a GET showed just now, with what was recorded of its dates.
 
     That two versions share a second cannot be seen in a response: it is the store's own finding, and a date
     stays weak until another one takes its place (RFC 9110 section 8.8.2.2).
+
+    Args:
+        erased: dated versions that were recorded before; see `marked`.
     """
-    if not isinstance(recorded, Known) or not isinstance(found, Known):
+    if not isinstance(found, Known):
         return found
-    before = {version.variant: version for version in recorded.versions}
-    return Known(tuple(_doubted(before.get(version.variant), version) for version in found.versions))
+    before = {version.variant: version for version in recorded.versions} if isinstance(recorded, Known) else {}
+    return Known(
+        tuple(
+            marked(_doubted(before.get(version.variant), version), erased)[0] for version in found.versions
+        )
+    )
 
 
 def _doubted(old: Version | None, new: Version) -> Version:
@@ -91,6 +100,36 @@ def _doubted(old: Version | None, new: Version) -> Version:
         return new
     changed = old.etag is not None and new.etag is not None and old.etag != new.etag
     return replace(new, shared_second=True) if old.shared_second or changed else new
+
+
+def marked(version: Version, erased: tuple[Version, ...]) -> tuple[Version, tuple[Version, ...]]:
+    """A version that comes after others were erased, and those of them that still matter then.
+
+    Its date is weak where an erased version had it too (RFC 9110 section 8.8.2.2), unless their strong tags
+    say that it is the same. `store/scripts/entry.lua` does the same in Redis.
+    """
+    if version.modified is None or not erased:
+        return version, erased
+    twins = [old for old in erased if version.etag is not None and _unmarked(old) == _unmarked(version)]
+    if twins:  # nothing changed, so the others are of the same state
+        weak = version.shared_second or any(old.shared_second for old in twins)
+        return replace(version, shared_second=weak), tuple(old for old in erased if old not in twins)
+    weak = version.shared_second or any(old.modified == version.modified for old in erased)
+    return replace(version, shared_second=weak), ()
+
+
+def is_same(old: Version, seen: Version) -> bool:
+    """Whether an observation shows what is known of that variant already.
+
+    A date that is sent now and then tells nothing where it is not sent: HEAD often goes without.
+    """
+    if old.modified is None or seen.modified is None:
+        old, seen = replace(old, modified=None), replace(seen, modified=None)
+    return _unmarked(old) == _unmarked(seen)
+
+
+def _unmarked(version: Version) -> Version:
+    return replace(version, shared_second=False, variant="")
 
 
 def named_resources(headers: CIMultiDictProxy[str], target: str, hosts: frozenset[str]) -> Iterator[str]:

@@ -35,6 +35,8 @@ _REPLY_DROPS = HOP_BY_HOP - {b"proxy-authenticate"} | FRAMING
 _NEVER_NOMINATED = frozenset({b"host", b"authorization", b"cookie", b"content-type", b"cache-control"})
 _NOT_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
 
+_OPTIONS = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})  # they name no field
+
 _lower: dict[bytes, bytes] = {}
 
 
@@ -57,7 +59,7 @@ def nominated(fields: Iterable[Line]) -> frozenset[bytes]:
     names = (
         name.strip().lower()
         for line, value in fields
-        if lower(line) == b"connection"
+        if lower(line) == b"connection" and value not in _OPTIONS
         for name in value.split(b",")
     )
     return frozenset(names) - _NEVER_NOMINATED

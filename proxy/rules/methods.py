@@ -27,7 +27,9 @@ def effective_method(
         strip: whether the fields are removed on the way, so that they mean nothing.
         require: the methods that the route wants a condition of.
     """
-    if strip or not any(name in headers for name in OVERRIDES):
+    if strip or not (
+        "X-HTTP-Method-Override" in headers or "X-HTTP-Method" in headers or "X-Method-Override" in headers
+    ):
         return method
     # A backend may obey any of the lines.
     lines = (line for name in OVERRIDES for line in headers.getall(name, ()))

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxy.rules.versions import ABSENT, Absent, Version
 
-_SIZE: Final = 10_000
+_SIZE: Final = 50_000
 
 
 class Mirror:
