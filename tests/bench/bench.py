@@ -1,8 +1,8 @@
-"""`make bench`: the proxy beside the usual aiohttp proxy, nginx as a plain proxy, and nginx with Lua and Redis.
+"""`make bench`: the proxy beside the usual aiohttp proxy, plain nginx, and nginx with Lua and Redis.
 
-Each contestant has one core to itself, the backend, Redis and the load generator share the other. Contestants take
-turns within each round, and the order is reversed in the next, so that a noisy machine is noisy for all. Quote ratios
-of medians; requests per second mean nothing elsewhere.
+Each contestant has one core to itself; the backend, Redis and the load generator share the other. Contestants
+take turns within each round, and the order is reversed in the next, so that a noisy machine is noisy for all.
+Quote ratios of medians; requests per second mean nothing elsewhere.
 
 Needs, from Debian's packages: wrk, nginx-light, libnginx-mod-http-lua, lua-nginx-redis, redis-server.
 """
@@ -23,8 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,7 +195,8 @@ def script(load: Load, path: Path) -> Path:
         "done = function(summary, latency, requests)\n"
         '  local bad = 0\n  for _, thread in ipairs(threads) do bad = bad + (thread:get("wrong") or 0) end\n'
         '  io.write(string.format("RESULT %f %f %f %d\\n", summary.requests / summary.duration * 1e6,\n'
-        "    latency:percentile(50), latency:percentile(99), bad + summary.errors.connect + summary.errors.read))\n"
+        "    latency:percentile(50), latency:percentile(99),\n"
+        "    bad + summary.errors.connect + summary.errors.read))\n"
         "end\n"
     )
     return path
@@ -286,8 +285,9 @@ def started(stack: contextlib.ExitStack, folder: Path) -> dict[str, Contestant]:
 def table(results: dict[str, dict[str, Figures]]) -> str:
     """The medians and ratios, as Markdown."""
     lines = [
-        "| load | contestant | req/s (min to max) | CPU us/req | p50 us | p99 us | x naive | x nginx+Lua | x nginx | wrong |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| load | contestant | req/s (min to max) | CPU us/req | p50 us | p99 us"
+        " | x naive | x nginx+Lua | x nginx | wrong |",
+        "|" + " --- |" * 10,
     ]
     for load, figures in results.items():
         for name, found in figures.items():

@@ -1,7 +1,7 @@
-"""The usual aiohttp proxy, written fairly: Application, ClientSession, redis-py, labelled metrics, access log.
+"""The usual aiohttp proxy, written fairly: Application, ClientSession, redis-py, metrics, access log.
 
-It does what one would write in an afternoon: records the tag after each GET, compares it before each PUT. It is
-the yardstick of `make bench`, and shares no code with the project.
+It does what one would write in an afternoon: records the tag after each GET, compares it before each PUT. It
+is the yardstick of `make bench`, and shares no code with the project.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The peers: nginx as the backend, as a plain proxy, and with Lua and Redis as one would write the guard by hand."""
+"""nginx as the backend, as a plain proxy, and with Lua and Redis as one would write the guard by hand."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ _PROXY = """
     }}
 """
 
-# Records the tag after each answer, by a timer, as header filters may not talk to Redis; compares it before each PUT.
-# Between the comparison and the write anything may happen: it is what one would write, not what is right.
+# Records the tag after each answer, by a timer, as header filters may not talk to Redis; compares it before
+# each PUT. Between the comparison and the write anything may happen: this is what one would write, not what
+# is right.
 _LUA = r"""
             access_by_lua_block {{
                 if ngx.req.get_method() == "PUT" then
@@ -105,7 +106,10 @@ _LUA = r"""
 _LUA_MODULES = "\n".join(
     f"load_module /usr/lib/nginx/modules/{name}.so;" for name in ("ndk_http_module", "ngx_http_lua_module")
 )
-_LUA_HTTP = 'lua_package_path "/usr/share/lua/5.1/?.lua;;"; lua_max_running_timers 4096; lua_max_pending_timers 65536;'
+_LUA_HTTP = (
+    'lua_package_path "/usr/share/lua/5.1/?.lua;;";'
+    " lua_max_running_timers 4096; lua_max_pending_timers 65536;"
+)
 
 
 def backend(folder: Path, port: int) -> Path:
