@@ -17,9 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from proxy.rules.conditions import Condition, Conditions, Malformed, parse_conditions
+from proxy.rules.conditions import Condition, Conditions, Malformed, named_conditions, parse_conditions
 from proxy.rules.etags import STAR, EntityTag
-from proxy.rules.minting import Minter, coding_of, decode, is_minted, plain_tags, with_coding, without_coding
+from proxy.rules.minting import (
+    Minter,
+    coding_of,
+    decode,
+    is_minted,
+    names_minted,
+    plain_tags,
+    with_coding,
+    without_coding,
+)
 
 packed = partial(gzip.compress, mtime=0)
 
@@ -255,3 +264,20 @@ def test_where_there_are_no_tags_nothing_changes(lines: tuple[tuple[str, str], .
 def test_a_star_stays() -> None:
     plain = plain_tags(conditions(("If-Match", "*"), ("If-None-Match", "*")))
     assert (plain.if_match, plain.if_none_match) == (STAR, STAR)
+
+
+@pytest.mark.parametrize(
+    ("lines", "ours"),
+    [
+        ([], False),
+        ([("If-Match", f'"{OURS}"')], True),
+        ([("If-None-Match", f'"own", W/"{OURS}-br"')], True),
+        ([("If-Match", '"own"'), ("If-None-Match", f'"{OURS}"')], True),
+        ([("If-Match", "*"), ("If-None-Match", '"own"')], False),
+        ([("If-Match", f'"{OURS}')], False),  # it cannot be read
+        ([("If-Match", "junk"), ("If-None-Match", f'"{OURS}"')], True),
+        ([("If-Range", f'"{OURS}"')], False),
+    ],
+)
+def test_whether_a_request_names_a_tag_of_ours(lines: list[tuple[str, str]], ours: bool) -> None:
+    assert names_minted(named_conditions(CIMultiDict(lines))) is ours
