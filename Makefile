@@ -37,10 +37,10 @@ simulate: $(VENV)/installed-dev
 chaos: $(VENV)/installed-dev
 	@cd tests && ../$(BIN)/python -m chaos
 
-# make fuzz MINUTES=5    the parsers that are ours, and whole raw requests
-MINUTES ?= 5
+# make fuzz EXAMPLES=20000    the parsers that are ours, and whole raw requests
+EXAMPLES ?= 20000
 fuzz: $(VENV)/installed-dev
-	@FUZZ_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q tests/fuzz
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/fuzz
 
 # make bench    beside nginx, nginx with Lua and Redis, and the usual aiohttp proxy; bench-quick takes a minute
 bench: $(VENV)/installed-dev

@@ -37,7 +37,14 @@ from proxy.rules.methods import effective_method
 from proxy.rules.minting import Minter, plain_tags
 from proxy.rules.patterns import expand
 from proxy.rules.refusals import gateway, malformed, rejected, unavailable
-from proxy.rules.resources import Target, forwarded_target, read_target, resource_key
+from proxy.rules.resources import (
+    Target,
+    forwarded_target,
+    other_route_path,
+    read_target,
+    resource_key,
+    spelling,
+)
 from proxy.rules.routing import Mode, Route, Router
 from proxy.store import Store
 from proxy.upstream import Call, Upstream
@@ -133,7 +140,10 @@ class Gate:
             request.method, request.headers, strip=self._strip_override, require=route.require
         )
         if target.doubt is not None and self._reaches_guarded(route, target):
-            return self._doubtful(request, target)
+            return self._doubtful(request, target.doubt)
+        merged = other_route_path(target)
+        if merged is not None and self._router.find(merged)[0] is not route:
+            return self._doubtful(request, "an empty segment (//), without which another route applies")
         if route.mode is Mode.OFF:
             request.trace.outcome = "off"
             return await self._pass_on(request, forwarded_target(route, target), NONE)
@@ -151,7 +161,8 @@ class Gate:
             request.trace.condition = conditions.first
         key = resource_key(route, target, request.headers)
         wire = forwarded_target(route, target)
-        visit = Visit(request, method, route, target, wire, key, conditions)
+        mark = spelling(route, target, request.headers.get("Host", ""))
+        visit = Visit(request, method, route, target, wire, key, mark, conditions)
         if method in READS:
             return await self._read(visit)
         if method in UNEVALUATED:
@@ -179,10 +190,10 @@ class Gate:
             return True
         return self._router.find(target.careless)[0].mode is not Mode.OFF
 
-    def _doubtful(self, request: Request, target: Target) -> Answer:
+    def _doubtful(self, request: Request, doubt: str) -> Answer:
         """Two servers may read such a path as two resources; a guard on one would not hold for the other."""
         request.trace.outcome, request.trace.reason = "refused", "target"
-        reason = f"The path holds {target.doubt}, which servers read in different ways."
+        reason = f"The path holds {doubt}, which servers read in different ways."
         return answer_with(rejected(400, reason), request)
 
     async def _pass_on(self, request: Request, wire: bytes, conditions: Conditions) -> Answer:

@@ -77,6 +77,7 @@ async def check(
 
 def _believed(house: House, visit: Visit, recorded: Recorded) -> tuple[Recorded, str]:
     """What the decision starts from, and why the backend would be asked."""
+    recorded = _seen_here(visit, recorded)
     if recorded is UNKNOWN:
         return UNKNOWN, "unknown"
     match visit.route.verify:
@@ -90,6 +91,14 @@ def _believed(house: House, visit: Visit, recorded: Recorded) -> tuple[Recorded,
             return (UNKNOWN, "verify") if doubtful else (recorded, "mismatch")
         case _:
             assert_never(visit.route.verify)
+
+
+def _seen_here(visit: Visit, recorded: Recorded) -> Recorded:
+    """What is known of just this Host and target: another resource may share the name, and even the tag."""
+    if not isinstance(recorded, Known):
+        return recorded
+    here = tuple(version for version in recorded.versions if version.variant.startswith(visit.mark))
+    return Known(here) if here else UNKNOWN
 
 
 def _proceed(house: House, visit: Visit, decision: Proceed, state: Recorded) -> Passed | Refused:

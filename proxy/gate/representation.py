@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.errors import StoreUnavailable
 from proxy.gate.visit import House, Visit
@@ -64,8 +64,7 @@ def _named(
     version: Version, shown: Version, body: bytes | None, reply: Reply, seen_by: Visit, coding: str
 ) -> Representation:
     variant = variant_of(reply.headers, seen_by.request.headers, coding)
-    if variant:
-        version = Version(version.etag, version.modified, version.minted, version.weak, variant=variant)
+    version = replace(version, variant=seen_by.mark + (variant or ""))
     validators = version.etag is not None or version.modified is not None
     return Representation(version, shown, body, settled=validators and variant is not None)
 

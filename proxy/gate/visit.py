@@ -94,6 +94,7 @@ class Visit:
         target: the request target in its one form.
         wire: the request target as it is forwarded.
         key: the resource's name in the store.
+        mark: of the Host and target; only versions that were seen under the same are believed.
         conditions: what the request asks for.
         destination: the key of a MOVE's or COPY's other end, or None.
         touched: keys of other resources that the write changes.
@@ -107,6 +108,7 @@ class Visit:
     target: Target
     wire: bytes
     key: str
+    mark: str
     conditions: Conditions
     destination: str | None = None
     touched: tuple[str, ...] = ()

@@ -129,7 +129,7 @@ async def _refreshed(
             found = await _reread(house, visit)
             state = UNKNOWN if found is None else _dated(before, found.state)
         case Aftermath.RESPONSE:
-            state = _dated(before, _told(house, reply))
+            state = _dated(before, _told(house, visit, reply))
             house.journal.recorded("response")
         case Aftermath.UNKNOWN:
             pass
@@ -162,9 +162,9 @@ async def _reread(house: House, visit: Visit) -> Found | None:
     return found
 
 
-def _told(house: House, reply: Reply) -> Known:
+def _told(house: House, visit: Visit, reply: Reply) -> Known:
     modified = parse_http_date(reply.headers.get("Last-Modified", ""), now_year=house.now_year())
-    return Known((Version(strong_tag(reply.headers), modified),))
+    return Known((Version(strong_tag(reply.headers), modified, variant=visit.mark),))
 
 
 def _dated(before: Recorded, after: Recorded) -> Recorded:

@@ -2,12 +2,14 @@
 
 One resource has one name, however it is spelled; what is forwarded is the form that was matched and named.
 The Host is not part of the name: a sidecar's backend answers under many host names, and two names for one
-resource would lose an update, while one name for two resources only costs a probe. Backends that serve
-different sites by Host say `vary_by: [host]`.
+resource would lose an update, while one name for two resources only makes them share a claim: `spelling`
+keeps their versions apart. Backends that serve different sites by Host may say `vary_by: [host]`.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -174,6 +176,33 @@ def _careless(path: str) -> str:
     return _SLASHES.sub("/", _canonical_path(path))
 
 
+def spelling(route: Route, target: Target, host: str) -> str:
+    """A short mark of the Host and target that a request was sent to.
+
+    One name may stand for two resources (`resource_key`): under two Hosts, say. They share a claim, which
+    only costs time. But a version that was seen under one spelling is not believed under another, unless the
+    route says that they are the same: two resources may have one tag, where backends count revisions.
+    """
+    path = _SLASHES.sub("/", target.path) if route.merge_slashes else target.path
+    path = _as_the_route_says(route, path)
+    query = target.query if route.query is None else _named_query(route, target.query or "")
+    text = path if query is None else f"{path}?{query}"
+    return _mark(host, text) if len(text) <= _REMEMBERED else _hashed(host, text)
+
+
+def _hashed(host: str, text: str) -> str:
+    data = f"{plain_authority(host)}\0{text}".encode("utf-8", "surrogateescape")
+    return base64.urlsafe_b64encode(hashlib.blake2b(data, digest_size=6).digest()).decode("ascii")
+
+
+_mark = lru_cache(maxsize=16384)(_hashed)
+
+
+def other_route_path(target: Target) -> str | None:
+    """The path as a server that merges slashes reads it, None where that is the same."""
+    return _SLASHES.sub("/", target.path) if "//" in target.path else None
+
+
 def forwarded_target(route: Route, target: Target) -> bytes:
     """The target to send to the backend: the form that was matched and named."""
     if route.merge_slashes and "//" in target.path:
@@ -183,16 +212,20 @@ def forwarded_target(route: Route, target: Target) -> bytes:
 
 def resource_key(route: Route, target: Target, headers: CIMultiDictProxy[str]) -> str:
     """The name of the resource in the version store: the same for every spelling and on every replica."""
-    path = _named_path(target.path)
-    if route.case_insensitive:
-        path = _folded(path)
-    if route.trailing_slash == "same" and len(path) > 1:
-        path = path.rstrip("/")
+    path = _as_the_route_says(route, _named_path(target.path))
     query = _named_query(route, target.query or "")
     key = f"{path}?{query}" if query else path
     if not route.vary_by:
         return key
     return "\n".join([key, *(_selector(name, headers) for name in route.vary_by)])
+
+
+def _as_the_route_says(route: Route, path: str) -> str:
+    if route.case_insensitive:
+        path = _folded(path)
+    if route.trailing_slash == "same" and len(path) > 1:
+        path = path.rstrip("/")
+    return path
 
 
 def _named_path(path: str) -> str:
