@@ -13,7 +13,7 @@ async def test_a_version_is_believed_only_of_the_host_and_target_it_was_seen_und
     legacy.put("/doc", "ours", etag='"3"')
     legacy.put("/doc;of=them", "theirs", etag='"5"')
     proxy = await start_proxy()
-    client = await connect(proxy)
+    client = connect(proxy)
     assert (await client.request("GET", "/doc"))["ETag"] == '"3"'
     await proxy.knows("/doc")
 
@@ -30,7 +30,7 @@ async def test_an_empty_segment_does_not_lead_past_a_route(
     """A backend may merge the slashes, and so reach what the route guards."""
     legacy.put("/api/1")
     routes = [{"match": "/api/{id}", "require": ["PUT"]}]
-    client = await connect(await start_proxy(routes=routes))
+    client = connect(await start_proxy(routes=routes))
     assert (await client.request("PUT", "//api/1", body=b"new")).status == 400
     assert (await client.request("PUT", "/api/1", body=b"new")).status == 428
     assert legacy.requests == []
