@@ -74,9 +74,7 @@ def may_tell_tag(route: Route, method: str, status: int, *, stored_as_sent: bool
     return method == "PATCH" or (method == "PUT" and stored_as_sent)
 
 
-def doubted(
-    recorded: Recorded, found: Known | Absent, erased: tuple[Version, ...] = ()
-) -> Known | Absent:
+def doubted(recorded: Recorded, found: Known | Absent, erased: tuple[Version, ...] = ()) -> Known | Absent:
     """What a GET showed just now, with what was recorded of its dates.
 
     That two versions share a second cannot be seen in a response: it is the store's own finding, and a date
@@ -87,12 +85,10 @@ def doubted(
     """
     if not isinstance(found, Known):
         return found
-    before = {version.variant: version for version in recorded.versions} if isinstance(recorded, Known) else {}
-    return Known(
-        tuple(
-            marked(_doubted(before.get(version.variant), version), erased)[0] for version in found.versions
-        )
-    )
+    known = recorded.versions if isinstance(recorded, Known) else ()
+    before = {version.variant: version for version in known}
+    doubts = (_doubted(before.get(version.variant), version) for version in found.versions)
+    return Known(tuple(marked(version, erased)[0] for version in doubts))
 
 
 def _doubted(old: Version | None, new: Version) -> Version:

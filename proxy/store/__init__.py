@@ -58,6 +58,7 @@ class Claim:
         shared: a write that takes no exclusive claim (a POST without conditions): it excludes nobody, but
             while it lasts nothing is recorded and every exclusive claimant is handed UNKNOWN.
         incarnation: the life of the store that granted it.
+        erased: dated versions that other writes had erased before, which no version has taken the place of.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Claim:
     deadline: float = 0.0
     shared: bool = False
     incarnation: str = field(default="", repr=False)
+    erased: tuple[Version, ...] = ()
 
 
 Seen = Callable[[Observed], None]

@@ -12,14 +12,14 @@ from proxy.store.wire import Reply, Word
 _ERRORS: Final = "surrogateescape"
 
 
-def outcome_words(outcome: Recorded) -> tuple[Word, ...]:
-    """The arguments of `release.lua` from the fourth on."""
+def outcome_words(outcome: Recorded, *, kept: bool) -> tuple[Word, ...]:
+    """The arguments of `release.lua` from the fourth on; `kept` where nothing was written."""
     if outcome is UNKNOWN:
         return ("unknown",)
     if outcome is ABSENT:
         return ("absent",)
     pairs = ((_bytes(version.variant), _bytes(encode(version))) for version in outcome.versions)
-    return ("known", *(word for pair in pairs for word in pair))
+    return ("kept" if kept else "known", *(word for pair in pairs for word in pair))
 
 
 def seen_words(version: Version | Absent) -> tuple[Word, ...]:
@@ -43,6 +43,14 @@ def recorded(words: list[Reply]) -> Recorded:
         return Known(tuple(versions))
     except ValueError:
         return UNKNOWN
+
+
+def erased(word: bytes) -> tuple[Version, ...]:
+    """The versions in `m`."""
+    try:
+        return tuple(decode(line) for line in _text(word).split("\n") if line)
+    except ValueError:
+        return ()
 
 
 def _bytes(text: str) -> bytes:

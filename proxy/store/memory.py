@@ -11,7 +11,7 @@ from typing import Final
 from proxy.errors import LeaseLost
 from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
 from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
-from proxy.store.merging import committed, observed
+from proxy.store.merging import Erased, committed, erased, observed
 from proxy.store.metering import Timed
 from proxy.store.turns import Turn, Turns
 
@@ -23,6 +23,7 @@ class _Entry:
     """One resource. Times are the store's counter; lease ends are seconds on the event loop's clock."""
 
     recorded: Recorded = UNKNOWN
+    erased: Erased = ()
     changed: int = 0
     owner: str | None = None
     lease_end: float = 0.0
@@ -92,7 +93,7 @@ class MemoryStore:
         with self._timed("release"):
             if outcome is UNSETTLED:
                 return self._leave(claim)
-            released = self._release(claim, committed(claim.recorded, outcome))
+            released = self._release(claim, outcome)
             if turn := self._held.pop(claim.token, None):
                 turn.end()
             return released
@@ -107,7 +108,7 @@ class MemoryStore:
         entry = self._entry(key)
         if entry.owner or entry.shared or stamp.incarnation != _INCARNATION or stamp.time <= entry.changed:
             return Observed.REFUSED
-        entry.recorded, result = observed(entry.recorded, version)
+        entry.recorded, entry.erased, result = observed(entry.recorded, entry.erased, version)
         return result
 
     async def _claim(self, key: str) -> Claim:
@@ -115,7 +116,8 @@ class MemoryStore:
         entry = self._entry(key)
         # Ours is the only process: whoever has the turn finds no living owner.
         claim = self._new_claim(key, entry.recorded)
-        entry.recorded = UNKNOWN
+        claim.erased = entry.erased
+        self._erase(entry)
         entry.owner, entry.lease_end, entry.dirty = claim.token, claim.deadline, False
         turn.hold(claim.deadline)
         self._held[claim.token] = turn
@@ -159,11 +161,18 @@ class MemoryStore:
             return ours
         entry.owner = None
         entry.changed = self._now()
-        entry.recorded = UNKNOWN if entry.dirty or entry.shared else outcome
+        if not entry.dirty and not entry.shared:
+            kept = outcome is claim.recorded
+            entry.recorded, entry.erased = committed(outcome, entry.erased, kept=kept)
         return True
 
-    def _forget(self, entry: _Entry) -> None:
+    @staticmethod
+    def _erase(entry: _Entry) -> None:
+        entry.erased = erased(entry.recorded, entry.erased)
         entry.recorded = UNKNOWN
+
+    def _forget(self, entry: _Entry) -> None:
+        self._erase(entry)
         entry.changed = self._now()
         entry.dirty = True
 

@@ -5,22 +5,41 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from proxy.rules.aftermath import is_same, marked
 from proxy.rules.versions import ABSENT, UNKNOWN, Absent, Known, Recorded, Version
 from proxy.store import Observed
 
 MAX_VARIANTS: Final = 8
 """How many current representations of one resource are kept."""
 
+Erased = tuple[Version, ...]
+"""Dated versions that were erased and that no version has taken the place of yet."""
 
-def observed(known: Recorded, seen: Version | Absent) -> tuple[Recorded, Observed]:
+
+def erased(known: Recorded, before: Erased) -> Erased:
+    """What to remember of versions that are erased: one that comes next may have the same date."""
+    versions = known.versions if isinstance(known, Known) else ()
+    return tuple(version for version in versions if version.modified is not None) or before
+
+
+def observed(known: Recorded, gone: Erased, seen: Version | Absent) -> tuple[Recorded, Erased, Observed]:
     """Merges what a GET showed into what is known. `scripts/observe.lua` does the same in Redis."""
     if seen is ABSENT:
-        return ABSENT, _of_absence(known)
-    if known is ABSENT:
-        return Known((seen,)), Observed.CHANGED
-    if known is UNKNOWN:
-        return Known((seen,)), Observed.RECORDED
-    return _into(known, seen)
+        return ABSENT, erased(known, gone), _of_absence(known)
+    old = _variant(known, seen.variant)
+    if isinstance(known, Known) and old is not None and is_same(old, seen):
+        if old.modified is None:
+            seen, gone = marked(seen, gone)
+            known = Known(tuple(seen if version is old else version for version in known.versions))
+        return known, gone, Observed.SAME
+    seen, gone = marked(seen if old is None else _sharing_second(old, seen), gone)
+    if not isinstance(known, Known):
+        return Known((seen,)), gone, Observed.RECORDED if known is UNKNOWN else Observed.CHANGED
+    if old is None:
+        kept = known.versions[1:] if len(known.versions) >= MAX_VARIANTS else known.versions
+        return Known((*kept, seen)), gone, Observed.RECORDED
+    # One variant changed, so the resource did: the others are of an older state.
+    return Known((seen,)), gone, Observed.CHANGED
 
 
 def _of_absence(known: Recorded) -> Observed:
@@ -29,34 +48,19 @@ def _of_absence(known: Recorded) -> Observed:
     return Observed.RECORDED if known is UNKNOWN else Observed.CHANGED
 
 
-def _into(known: Known, seen: Version) -> tuple[Recorded, Observed]:
-    old = _variant(known, seen.variant)
-    if old is None:
-        kept = known.versions[1:] if len(known.versions) >= MAX_VARIANTS else known.versions
-        return Known((*kept, seen)), Observed.RECORDED
-    if replace(old, shared_second=False) == replace(seen, shared_second=False):
-        return known, Observed.SAME
-    # One variant changed, so the resource did: the others are of an older state.
-    return Known((_sharing_second(old, seen),)), Observed.CHANGED
+def committed(after: Recorded, gone: Erased, *, kept: bool) -> tuple[Recorded, Erased]:
+    """What a write records as `after`, with dates marked that do not tell it from what was erased.
 
-
-def committed(before: Recorded, after: Recorded) -> Recorded:
-    """What a write that found `before` records as `after`, with dates marked that tell the two not apart.
-
-    RFC 9110 section 8.8.2.2: a version that shares its second with another has a weak date. A writer that
-    puts back the very object that it was given changed nothing.
+    Args:
+        kept: nothing was written, and what the claim took is put back.
     """
-    if after is before or not isinstance(after, Known) or not isinstance(before, Known):
-        return after
-    return Known(tuple(_after(_variant(before, version.variant), version) for version in after.versions))
-
-
-def _after(old: Version | None, new: Version) -> Version:
-    if old is None:
-        return new
-    if old.etag is not None and replace(old, shared_second=False) == replace(new, shared_second=False):
-        return old
-    return _sharing_second(old, new)
+    if not isinstance(after, Known):
+        return after, gone
+    versions = []
+    for version in after.versions:
+        weighed, gone = marked(version, gone)
+        versions.append(version if kept else weighed)
+    return Known(tuple(versions)), gone
 
 
 def _sharing_second(old: Version, new: Version) -> Version:
@@ -65,5 +69,6 @@ def _sharing_second(old: Version, new: Version) -> Version:
     return new
 
 
-def _variant(known: Known, variant: str) -> Version | None:
-    return next((version for version in known.versions if version.variant == variant), None)
+def _variant(known: Recorded, variant: str) -> Version | None:
+    versions = known.versions if isinstance(known, Known) else ()
+    return next((version for version in versions if version.variant == variant), None)

@@ -12,17 +12,17 @@ from functools import partial
 from typing import Final, Self
 
 from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
-from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
+from proxy.rules.versions import Absent, Recorded, Version
 from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
 from proxy.store.address import Topology, parse_url
 from proxy.store.calls import Calls, stranger
 from proxy.store.cluster import ClusterServers
 from proxy.store.faults import Unanswered
-from proxy.store.lines import outcome_words, recorded, seen_words
+from proxy.store.lines import erased, outcome_words, recorded, seen_words
 from proxy.store.link import Info
 from proxy.store.lives import Life, Lives
 from proxy.store.lua import scripts
-from proxy.store.merging import MAX_VARIANTS, committed
+from proxy.store.merging import MAX_VARIANTS
 from proxy.store.mirror import Mirror
 from proxy.store.servers import OneServer, Servers
 from proxy.store.turns import Turn, Turns
@@ -232,7 +232,7 @@ class RedisStore:
     async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
         if outcome is UNSETTLED:
             return await self._leave(claim)
-        words = (claim.token, *outcome_words(committed(claim.recorded, outcome)))
+        words = (claim.token, *outcome_words(outcome, kept=outcome is claim.recorded))
         reply = self._calls.call("release", claim.key, words, claim.incarnation)
         # Already on its way, and the next one's question stays behind it on the same connection.
         if turn := self._held.pop(claim.token, None):
@@ -325,7 +325,8 @@ class RedisStore:
 def _read_answer(claim: Claim, reply: list[Reply]) -> Claim | ClaimBusy:
     match reply[1]:
         case b"granted":
-            claim.recorded = recorded(reply[2:]) if not claim.shared else UNKNOWN
+            claim.erased = erased(reply[2])
+            claim.recorded = recorded(reply[3:])
             return claim
         case b"busy":
             return ClaimBusy(reply[2] / 1e6)

@@ -2,7 +2,7 @@
 -- ARGV[3]  token
 -- ARGV[4]  lease in microseconds
 -- ARGV[5]  'exclusive' or 'shared'
--- Replies  granted and the versions handed over; busy and the rest of the other's lease; grace and its rest.
+-- Replies  granted, the lines of `m` and the versions handed over; busy and the rest of the other's lease; grace and its rest.
 
 local lease_end = now + tonumber(ARGV[4])
 local entry
@@ -13,7 +13,7 @@ if ARGV[5] == 'shared' then
   entry = load()
   redis.call('HSET', KEYS[1], 'p' .. ARGV[3], decimal(lease_end))
   forget(entry)
-  return {now, 'granted', 'unknown'}
+  return {now, 'granted', '', 'unknown'}
 end
 
 if now < grace_end then
@@ -26,4 +26,4 @@ end
 redis.call('HSET', KEYS[1], 'i', ARGV[1], 't', decimal(entry.changed), 'o', ARGV[3], 'u', decimal(lease_end))
 erase_versions(entry)
 keep()
-return describe({now, 'granted'}, entry)
+return describe({now, 'granted'}, entry, entry.erased)

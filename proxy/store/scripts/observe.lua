@@ -22,6 +22,12 @@ local function put(field, value)
   keep()
 end
 
+local function put_version(field, value)
+  local version, left = marked(value, entry.erased)
+  put(field, version)
+  keep_erased(entry, left)
+end
+
 if ARGV[5] == 'absent' then
   if entry.absent then
     keep()
@@ -31,21 +37,16 @@ if ARGV[5] == 'absent' then
   if #entry.order == 0 then
     return {now, 'recorded'}
   end
+  remember_dates(entry)
   redis.call('HDEL', KEYS[1], unpack(entry.order))
   return {now, 'changed'}
 end
 
--- A version is `date;flags;tags`. The flag `s` says that another version had the same date; it is the
--- store's own finding and no part of what was seen (RFC 9110 section 8.8.2.2).
-local function parts(version)
-  local date, flags, tags = string.match(version, '^([^;]*);([^;]*);(.*)$')
-  return date, string.gsub(flags, 's', ''), tags
-end
-
+-- A date that is sent now and then tells nothing where it is not sent: HEAD often goes without.
 local function same(one, other)
   local date, flags, tags = parts(one)
   local date2, flags2, tags2 = parts(other)
-  return date == date2 and flags == flags2 and tags == tags2
+  return (date == date2 or date == '' or date2 == '') and flags == flags2 and tags == tags2
 end
 
 local function sharing_second(old, new)
@@ -59,16 +60,19 @@ end
 local field, version = 'v' .. ARGV[6], ARGV[7]
 local old = entry.versions[field]
 if entry.absent then
-  put(field, version)
+  put_version(field, version)
   redis.call('HDEL', KEYS[1], 'a')
   return {now, 'changed'}
 end
 if old and same(old, version) then
+  if parts(old) == '' and parts(version) ~= '' then
+    put_version(field, version)
+  end
   keep()
   return {now, 'same'}
 end
 if old then -- one variant changed, so the resource did: the others are of an older state
-  put(field, sharing_second(old, version))
+  put_version(field, sharing_second(old, version))
   for _, other in ipairs(entry.order) do
     if other ~= field then
       redis.call('HDEL', KEYS[1], other)
@@ -76,7 +80,7 @@ if old then -- one variant changed, so the resource did: the others are of an ol
   end
   return {now, 'changed'}
 end
-put(field, version)
+put_version(field, version)
 if #entry.order >= tonumber(ARGV[8]) then
   redis.call('HDEL', KEYS[1], entry.order[1])
 end

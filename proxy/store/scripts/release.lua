@@ -1,7 +1,8 @@
 -- Ends a claim and commits what its holder knows (rule 2).
 -- ARGV[3]  token
--- ARGV[4]  known, absent, unknown; or drop, for a claim that was perhaps granted and surely not used
--- ARGV[5..]  with known: pairs of variant and version
+-- ARGV[4]  known; kept, where nothing was written and what the claim took is put back; absent, unknown; or
+--          drop, for a claim that was perhaps granted and surely not used
+-- ARGV[5..]  with known and kept: pairs of variant and version
 -- Replies  released, or lost.
 
 local token, outcome = ARGV[3], ARGV[4]
@@ -28,10 +29,14 @@ redis.call('HSET', KEYS[1], 't', decimal(math.max(now, entry.changed)))
 if not entry.dirty and not entry.is_shared then
   if outcome == 'absent' then
     redis.call('HSET', KEYS[1], 'a', '1')
-  elseif outcome == 'known' then
+  elseif outcome == 'known' or outcome == 'kept' then
+    local erased = entry.erased
     for n = 5, #ARGV, 2 do
-      redis.call('HSET', KEYS[1], 'v' .. ARGV[n], ARGV[n + 1])
+      local version, left = marked(ARGV[n + 1], erased)
+      redis.call('HSET', KEYS[1], 'v' .. ARGV[n], outcome == 'kept' and ARGV[n + 1] or version)
+      erased = left
     end
+    keep_erased(entry, erased)
   end
 end
 keep()
