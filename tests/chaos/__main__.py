@@ -2,7 +2,8 @@
 
 Three proxy processes, a slow backend and tens of clients; proxies are killed in mid-write, Redis is paused,
 restarted, emptied and failed over, the backend stalls, connections are cut. Then the checker of the
-simulation reads what the backend and the clients saw. The exit status is 0 if nothing happened that may not happen.
+simulation reads what the backend and the clients saw.
+The exit status is 0 if nothing happened that may not happen.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from chaos.backend import Backend
 from chaos.clients import Client
 from chaos.topologies import TOPOLOGIES, Topology
 
-WORK, LEASE, WAIT, STORE = 1.0, 2.0, 1.0, 0.3  # seconds: short, so that grace periods are
+ROOT = Path(__file__).parents[2]
+WORK, LEASE, WAIT = 1.0, 2.0, 1.0  # seconds: short, so that grace periods are
 PROXIES, CLIENTS, RESOURCES = 3, 40, 80
 SETTINGS = {
     "PROXY_UPSTREAM__TIMEOUT": f"{WORK:g}s",
@@ -130,7 +132,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--topology", choices=["all", *TOPOLOGIES], default="all")
     parser.add_argument("--seconds", type=float, default=90.0, help="for each topology")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    parser.add_argument("--history", type=Path, default=Path("chaos-history.json"))
+    parser.add_argument("--history", type=Path, default=ROOT / "chaos-history.json")
     given = parser.parse_args(words)
     names = list(TOPOLOGIES) if given.topology == "all" else [given.topology]
     print(f"seed {given.seed}", flush=True)

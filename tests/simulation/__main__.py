@@ -1,7 +1,8 @@
-"""Plays many seeds: `python -m simulation COUNT [FIRST]`; or one, with its story: `... =SEED`."""
+"""Plays many seeds: `python -m simulation --seeds N`; or one, with its story: `--seed N`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections import Counter
@@ -26,9 +27,18 @@ def tell(verdict: Verdict) -> int:
 
 def main(words: list[str]) -> int:
     """Plays what the command line asks for."""
-    if words[0].startswith("="):
-        return tell(play(plan(int(words[0][1:]))))
-    count, first = int(words[0]), int(words[1]) if len(words) > 1 else 0
+    parser = argparse.ArgumentParser(prog="simulation", description="Whole proxies under virtual time.")
+    parser.add_argument("--seeds", type=int, default=300, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--seed", type=int, help="play just this one, and tell its story")
+    given = parser.parse_args(words)
+    if given.seed is not None:
+        return tell(play(plan(given.seed)))
+    return many(given.seeds, given.first)
+
+
+def many(count: int, first: int) -> int:
+    """Plays many on all cores."""
     began, requests, failed = time.monotonic(), 0, 0
     total: Counter[str] = Counter()
     with ProcessPoolExecutor() as pool:
@@ -37,15 +47,15 @@ def main(words: list[str]) -> int:
             total.update(counts)
             if wrong:
                 failed += 1
-                print(f"seed {seed}: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""))
+                print(f"seed {seed}: {wrong[0]} ({len(wrong)} in all)", flush=True)
     print(
         f"{count} seeds, {requests} requests, {failed} seeds with a fault, {time.monotonic() - began:.0f} s; "
         "conditional writes: " + ", ".join(f"{number} {name}" for name, number in total.items())
     )
     if failed:
-        print("replay one with its story: PYTHONPATH=tests python -m simulation =SEED")
+        print("tell the story of one: PYTHONPATH=tests python -m simulation --seed N")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:] or ["300"]))
+    sys.exit(main(sys.argv[1:]))

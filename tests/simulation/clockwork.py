@@ -1,8 +1,8 @@
 """An event loop with virtual time, in which a seed decides who runs next.
 
-Every simulated process is a lane. Callbacks of one lane run in the order in which asyncio promises it; between
-lanes the seed chooses. A lane can stall (its loop does not run for a while) and die (nothing of it ever runs
-again: no `finally`, no cleanup), as processes do.
+Every simulated process is a lane. Callbacks of one lane run in the order in which asyncio promises it;
+between lanes the seed chooses. A lane can stall (its loop does not run for a while) and die (nothing of it
+ever runs again: no `finally`, no cleanup), as processes do.
 """
 
 from __future__ import annotations
@@ -13,9 +13,16 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 _LANE: contextvars.ContextVar[Lane | None] = contextvars.ContextVar("lane", default=None)
+
+
+_MOST_STEPS: Final = 300_000
+
+
+class Endless(Exception):
+    """The world goes round and round: far more happened than can have been meant to."""
 
 
 class Lane:
@@ -102,6 +109,8 @@ class Clockwork(asyncio.BaseEventLoop):
         lane = runnable[0] if len(runnable) == 1 else self._chance.choice(runnable)
         handle = lane.ready.popleft()
         self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise Endless
         if not handle.cancelled():
             handle._run()
 

@@ -7,11 +7,11 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from simulation.clockwork import Endless
 from simulation.history import ANYTHING, Asked, State, faults
 from simulation.world import RESOURCES, Heard, Plan, Process, World
 
 _TOO_LONG = 400.0  # virtual seconds
-_TOO_MUCH = 3_000_000  # steps
 
 
 @dataclass
@@ -43,6 +43,8 @@ def play(plan: Plan) -> Verdict:
         loop.run_until_complete(main)
         wrong = [*world.wrong, *faults(world.history), *(f"FAULT: {context}" for context in loop.faults)]
         return Verdict(plan.seed, wrong, world.story(), world.requests, world.history.counts())
+    except Endless:
+        return Verdict(plan.seed, ["ENDLESS: it goes round and round"], world.story(), world.requests, {})
     finally:
         _end(world)
         logging.disable(logging.NOTSET)
@@ -257,7 +259,7 @@ async def _save(world: World) -> None:
 
 
 async def _loss(world: World) -> bool:
-    """Whether the store may be lost now: somebody must know the incarnation, or nobody announces its grace."""
+    """Whether the store may be lost now: nobody announces the grace of an incarnation that nobody knew."""
     if world.plan.grace is None and any(process.store._lives.strangers() for process in world.processes):
         return False
     world.last_loss = world.loop.time()

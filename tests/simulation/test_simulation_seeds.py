@@ -23,7 +23,7 @@ def test_no_update_is_lost(first: int) -> None:
     for seed in range(first, first + CHUNK):
         verdict = play(plan(seed))
         assert not verdict.wrong, "\n".join(
-            [verdict.story, *verdict.wrong, f"replay: PYTHONPATH=tests python -m simulation ={seed}"]
+            [verdict.story, *verdict.wrong, f"replay: PYTHONPATH=tests python -m simulation --seed {seed}"]
         )
         accepted += verdict.counts["accepted"]
     assert accepted > 3 * CHUNK  # something happened
@@ -32,7 +32,7 @@ def test_no_update_is_lost(first: int) -> None:
 def _told(seed: int, hashes: str) -> str:
     """The story as a process of its own tells it."""
     told = subprocess.run(
-        [sys.executable, "-m", "simulation", f"={seed}"],
+        [sys.executable, "-m", "simulation", "--seed", str(seed)],
         capture_output=True,
         text=True,
         check=True,

@@ -269,7 +269,7 @@ class World:
         request = Request(
             method,
             resource,
-            [(key.encode(), value.encode()) for key, value in fields.items()],
+            tuple((key.encode(), value.encode()) for key, value in fields.items()),
             CIMultiDictProxy(CIMultiDict(fields)),
             Content(body, delay) if body else Body(),
             id=name,
@@ -306,7 +306,8 @@ class World:
             raise
         except Exception as fault:
             self.wrong.append(f"FAULT: {name} ended with {fault!r}")
-            raise
+            self.loop.world.later(0.0, _resolve, waiting, None)
+            return
         content = await _content(answer)
         tag = next((value.decode() for key, value in answer.fields if key.lower() == b"etag"), None)
         self.tell(process.name, f"{name} is answered {answer.status} {tag or ''} {request.trace.reason}")
