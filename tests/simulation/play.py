@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +33,27 @@ class Verdict:
     counts: dict[str, int]
 
 
-def play(plan: Plan) -> Verdict:
+@dataclass
+class Growth:
+    """Several visits of all clients to one world, with a silence and a look after each.
+
+    Attributes:
+        rounds: how many.
+        look: called when everything has ended by itself.
+    """
+
+    rounds: int
+    look: Callable[[], None]
+
+
+def play(plan: Plan, growth: Growth | None = None) -> Verdict:
     """Plays it."""
     world = World(plan)
     loop = world.loop
     logging.disable(logging.CRITICAL)
     asyncio.set_event_loop(loop)
     try:
-        main = loop.world.start(_main(world), "main")
+        main = loop.world.start(_main(world, growth), "main")
         loop.run_until_complete(main)
         wrong = [*world.wrong, *faults(world.history), *(f"FAULT: {context}" for context in loop.faults)]
         return Verdict(plan.seed, wrong, world.story(), world.requests, world.history.counts())
@@ -72,17 +86,38 @@ def _close(coroutine: Any) -> None:
             continue
 
 
-async def _main(world: World) -> None:
+async def _main(world: World, growth: Growth | None) -> None:
     plan = world.plan
     world.processes = [world.start(number) for number in range(plan.proxies)]
     await asyncio.sleep(plan.grace + 0.5 if plan.grace and not plan.memory else 0.5)
+    if growth is not None:
+        await _grow(world, growth)
+    await _visit(world)
+    await asyncio.sleep(world.quiet())
+    world.wrong += world.leaks()
+
+
+async def _grow(world: World, growth: Growth) -> None:
+    for number in range(1, growth.rounds + 1):
+        world.mended = False
+        world.loop.restart()
+        await _visit(world, first=1000 * number, recover=False)
+        await asyncio.sleep(world.quiet())
+        world.wrong += world.leaks()
+        world.forget()
+        growth.look()
+
+
+async def _visit(world: World, *, first: int = 0, recover: bool = True) -> None:
+    """All clients do what they came for, while things go wrong; then nothing does any more."""
+    plan = world.plan
     clients = [
-        world.loop.lane(f"client{number}").start(Client(world, number).run(), f"client{number}")
+        world.loop.lane(f"client{number}").start(Client(world, first + number).run(), f"client{number}")
         for number in range(plan.clients)
     ]
     misfortune = asyncio.ensure_future(_misfortune(world))
     try:
-        async with asyncio.timeout(_TOO_LONG):
+        async with asyncio.timeout(_TOO_LONG + 10 * plan.turns):
             await asyncio.gather(*clients)
     except TimeoutError:
         world.wrong.append("ENDLESS: clients still wait")
@@ -94,13 +129,13 @@ async def _main(world: World) -> None:
         process if process.lane.alive else world.start(number)
         for number, process in enumerate(world.processes)
     ]
+    if not recover:
+        return
     world.tell("world", "from here on nothing goes wrong any more")
     world.backend.mend()
     world.mended = True
     await asyncio.sleep(world.quiet())
     await _works_again(world)
-    await asyncio.sleep(world.quiet())
-    world.wrong += world.leaks()
 
 
 async def _works_again(world: World) -> None:

@@ -19,7 +19,7 @@ from proxy.store.memory import MemoryStore
 from proxy.store.redis import RedisStore
 from simulation.backend import Backend, Habits, SimulatedUpstream
 from simulation.clockwork import Clockwork, Lane
-from simulation.history import Effect, History
+from simulation.history import Effect, History, faults
 from simulation.servers import Machine, SimulatedServers
 
 WORK: Final = 2.0  # seconds: the upstream's timeout
@@ -315,6 +315,15 @@ class World:
         self.loop.world.later(10 ** self.chance.uniform(-4, -2), _resolve, waiting, heard)
 
     # The end.
+
+    def forget(self) -> None:
+        """Forgets what happened, once it was judged: the history grows, and nothing else may."""
+        self.wrong += faults(self.history)
+        self.history.first.update(self.backend.states)
+        self.history.effects.clear()
+        self.history.asked.clear()
+        self._story.clear()
+        self.loop.restart()
 
     def quiet(self) -> float:
         """How long until everything has ended by itself: leases, grace, waits, the backend."""
