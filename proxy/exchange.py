@@ -20,6 +20,7 @@ class Trace:
 
     Attributes:
         route: the route's pattern.
+        resource: the resource's name in the store; "" where none was looked at.
         outcome: "passed", "refused", "not_modified", "reported", "failed" or "off".
         condition: the field that decided, e.g. "If-Match"; "" where none did.
         reason: why, from a closed set.
@@ -29,6 +30,7 @@ class Trace:
     """
 
     route: str = "default"
+    resource: str = ""
     outcome: str = "passed"
     condition: str = ""
     reason: str = ""

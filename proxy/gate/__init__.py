@@ -159,7 +159,7 @@ class Gate:
             conditions = NONE
         else:
             request.trace.condition = conditions.first
-        key = resource_key(route, target, request.headers)
+        key = request.trace.resource = resource_key(route, target, request.headers)
         wire = forwarded_target(route, target)
         mark = spelling(route, target, request.headers.get("Host", ""))
         visit = Visit(request, method, route, target, wire, key, mark, conditions)

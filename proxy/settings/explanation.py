@@ -41,7 +41,7 @@ def warnings(settings: Settings) -> list[str]:
 
 def _house(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "listen", _bound(str(settings.listen))
-    shown = f"{_bound(str(settings.admin))} (/metrics, /healthz, /readyz)" if settings.admin else "off"
+    shown = f"{_bound(str(settings.admin))} (/metrics, /conflicts, /healthz, /readyz)" if settings.admin else "off"
     yield "admin", shown
     upstream, store = settings.upstream, settings.store
     host = "the client's Host" if upstream.host is HostField.KEEP else "its own Host"
@@ -135,7 +135,7 @@ def _secret_warnings(settings: Settings) -> Iterator[str]:
 
 def _reach_warnings(settings: Settings) -> Iterator[str]:
     if settings.admin is not None and not settings.admin.loopback:
-        yield f"admin is not on loopback ({_bound(str(settings.admin))}): whoever reaches it sees metrics"
+        yield f"admin is not on loopback ({_bound(str(settings.admin))}): whoever reaches it sees metrics and conflicts"
     if settings.store.in_memory:
         yield "the store is in memory: run one process only, or give all of them one Redis (store)"
     if settings.upstream.url.startswith("https:") and not settings.upstream.verify_tls:

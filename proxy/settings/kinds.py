@@ -39,6 +39,13 @@ class Override(StrEnum):
     STRIP = "strip"
 
 
+class ShownNames(StrEnum):
+    """Whether the page of conflicts names resources."""
+
+    SHOW = "show"
+    HIDE = "hide"
+
+
 class LogLevel(StrEnum):
     """The least important lines that are written."""
 
@@ -250,6 +257,7 @@ def _words(kind: type[StrEnum]) -> WithJsonSchema:
 HostChoice = Annotated[HostField, BeforeValidator(values.choice(HostField)), _words(HostField)]
 OverrideChoice = Annotated[Override, BeforeValidator(values.choice(Override)), _words(Override)]
 ForwardedChoice = Annotated[Forwarded, BeforeValidator(values.choice(Forwarded)), _words(Forwarded)]
+NamesChoice = Annotated[ShownNames, BeforeValidator(values.choice(ShownNames)), _words(ShownNames)]
 LevelChoice = Annotated[LogLevel, BeforeValidator(values.choice(LogLevel)), _words(LogLevel)]
 FormatChoice = Annotated[LogFormat, BeforeValidator(values.choice(LogFormat)), _words(LogFormat)]
 ModeChoice = Annotated[Mode, BeforeValidator(values.choice(Mode)), _words(Mode)]

@@ -200,7 +200,11 @@ class Settings(BaseSettings):
     )
     admin: kinds.Admin = Field(
         default=Address("127.0.0.1", 9412),
-        description="Where /metrics, /healthz and /readyz are; off for nowhere.",
+        description="Where /metrics, /conflicts, /healthz and /readyz are; off for nowhere.",
+    )
+    admin_names: kinds.NamesChoice = Field(
+        default=kinds.ShownNames.SHOW,
+        description="Resource names on /conflicts: show (paths, never queries), or hide (a number for each).",
     )
     upstream: UpstreamSettings = Field(description="The backend: its URL, or a mapping.")
     store: StoreSettings = Field(

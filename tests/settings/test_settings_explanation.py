@@ -77,7 +77,7 @@ def test_the_whole_of_a_small_configuration() -> None:
     }
     assert explained(load(None, {}, environ)) == (
         "listen    every interface, port 8412\n"
-        "admin     127.0.0.1:9412 (/metrics, /healthz, /readyz)\n"
+        "admin     127.0.0.1:9412 (/metrics, /conflicts, /healthz, /readyz)\n"
         "upstream  http://b, the client's Host, answers within 30s\n"
         "store     redis://:***@r/0, keys begin with pp; a claim lasts 35s, others wait 10s for it\n"
         "clients   the backend is told of them by X-Forwarded-For, -Host and -Proto;"
