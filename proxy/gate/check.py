@@ -14,6 +14,7 @@ from proxy.rules.aftermath import doubted, is_same
 from proxy.rules.conditions import Condition
 from proxy.rules.fields import lower, replace
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
+from proxy.rules.preferences import wants_representation
 from proxy.rules.refusals import condition_required
 from proxy.rules.routing import Verify
 from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded, Version
@@ -178,8 +179,7 @@ def _refusal(visit: Visit, refusal: Refuse, found: Found) -> Answer:
 
 
 def _wants_representation(visit: Visit) -> bool:
-    preferences = ",".join(visit.request.headers.getall("Prefer", ())).lower().replace(" ", "")
-    return "return=representation" in preferences
+    return wants_representation(visit.request.headers.getall("Prefer", ()))
 
 
 def _with_representation(visit: Visit, answer: Answer, found: Found) -> Answer:

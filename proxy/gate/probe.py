@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from proxy.errors import StoreUnavailable
 from proxy.exchange import Answer
 from proxy.gate.read import passed, shown
-from proxy.gate.representation import SHOWS, Representation, look_at
+from proxy.gate.representation import SHOWS, Headers, Representation, look_at
+from proxy.gate.selectors import chosen_fields, chosen_headers
 from proxy.gate.visit import House, Visit
 from proxy.rules.etags import EntityTag, Star
 from proxy.rules.fields import reply_fields
 from proxy.rules.minting import coding_of
+from proxy.rules.preferences import wants_representation
 from proxy.rules.versions import ABSENT, Absent, Known
 from proxy.upstream import Call, Reply
 
@@ -62,22 +64,23 @@ async def probe(house: House, visit: Visit, reason: str) -> Found | Relayed:
     """
     house.journal.probe(visit.route.match, reason)
     visit.request.trace.probe = reason
-    fields = house.outgoing.probe(visit.request, _coding_wanted(visit))
+    chosen = house.selectors.of(visit.key, visit.conditions)
+    fields = chosen_fields(house.outgoing.probe(visit.request, _coding_wanted(visit)), chosen)
     reply = await house.upstream.send(Call("GET", visit.wire, fields))
     try:
-        return await _found(house, visit, reply)
+        return await _found(house, visit, reply, chosen_headers(visit.request.headers, chosen))
     finally:
         visit.request.trace.upstream_seconds += house.clock() - reply.sent_at
         reply.close()
 
 
-async def _found(house: House, visit: Visit, reply: Reply) -> Found | Relayed:
+async def _found(house: House, visit: Visit, reply: Reply, asked: Headers) -> Found | Relayed:
     if reply.status in SHOWS:
-        seen = await look_at(reply, house, visit)
+        seen = await look_at(reply, house, visit, asked)
         answer = shown(reply, await _kept(reply, seen, visit))
         return Found(Known((seen.version,)), Known((seen.shown,)), answer, seen.body, seen.settled)
     if reply.status == 204:  # it exists, and has nothing to hash
-        seen = await look_at(reply, house, visit)
+        seen = await look_at(reply, house, visit, asked)
         return Found(Known((seen.version,)), Known((seen.shown,)), passed(reply), b"")
     if reply.status in _ABSENT:
         return Found(ABSENT, ABSENT, await _whole(reply, visit), None)
@@ -93,7 +96,7 @@ async def _kept(reply: Reply, seen: Representation, visit: Visit) -> Representat
     """The representation with its content, where it is short: a 412 may carry it."""
     if seen.body is not None or (reply.length or 0) > visit.route.hash_limit:
         return seen
-    if "representation" in visit.request.headers.get("Prefer", ""):
+    if wants_representation(visit.request.headers.getall("Prefer", ())):
         seen.body = await reply.read(visit.route.hash_limit)
     return seen
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from multidict import CIMultiDictProxy
+
 from proxy.errors import StoreUnavailable
 from proxy.gate.visit import House, Visit
 from proxy.rules.dates import parse_http_date
@@ -12,6 +14,8 @@ from proxy.rules.minting import names_minted, with_coding
 from proxy.rules.variants import variant_of
 from proxy.rules.versions import Version
 from proxy.upstream import Reply
+
+Headers = CIMultiDictProxy[str]
 
 SHOWS = frozenset({200, 203})
 """Statuses of a GET whose content is the current representation, whole (RFC 9110 section 15.3)."""
@@ -36,34 +40,50 @@ class Representation:
     settled: bool
 
 
-async def look_at(reply: Reply, house: House, seen_by: Visit) -> Representation:
+async def look_at(reply: Reply, house: House, seen_by: Visit, asked: Headers | None = None) -> Representation:
     """Finds the version of a 200: the backend's own strong tag, else a keyed hash of the content.
 
     Reads the body only where a tag must be minted, and at most `hash_limit` bytes of it.
+
+    Args:
+        asked: the fields that the backend selected it by, where they are not the request's own.
     """
+    asked = seen_by.request.headers if asked is None else asked
+    seen = await _looked_at(reply, house, seen_by, asked)
+    house.selectors.note(seen_by.key, seen.version.etag, reply.headers, asked)
+    return seen
+
+
+async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation:
     own = _own_tag(reply)
     modified = _modified(reply, house)
     coding = reply.headers.get("Content-Encoding", "").strip().lower()
     coding = "" if coding == "identity" else coding
     if own is not None and not own.weak:
         version = Version(own, modified)
-        return _named(version, version, None, reply, seen_by, coding)
+        return _named(version, version, None, reply, seen_by, asked, coding)
     if house.minter is None and names_minted(seen_by.conditions):
         raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
         version = Version(None, modified, weak=own)
-        return _named(version, version, body, reply, seen_by, coding)
+        return _named(version, version, body, reply, seen_by, asked, coding)
     minted = house.minter.mint(seen_by.key, body, coding)
     version = Version(minted, modified, minted=True, weak=own)
     shown = Version(with_coding(minted, coding), modified, minted=True, weak=own)
-    return _named(version, shown, body, reply, seen_by, "")
+    return _named(version, shown, body, reply, seen_by, asked, "")
 
 
 def _named(
-    version: Version, shown: Version, body: bytes | None, reply: Reply, seen_by: Visit, coding: str
+    version: Version,
+    shown: Version,
+    body: bytes | None,
+    reply: Reply,
+    seen_by: Visit,
+    asked: Headers,
+    coding: str,
 ) -> Representation:
-    variant = variant_of(reply.headers, seen_by.request.headers, coding)
+    variant = variant_of(reply.headers, asked, coding)
     version = replace(version, variant=seen_by.mark + (variant or ""))
     validators = version.etag is not None or version.modified is not None
     return Representation(version, shown, body, settled=validators and variant is not None)

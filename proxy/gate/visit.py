@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.exchange import Answer, Request
 from proxy.gate.outgoing import Outgoing
+from proxy.gate.selectors import Selectors
 from proxy.gate.suspicion import Suspicion
 from proxy.rules.minting import Minter
 from proxy.rules.preconditions import Conditions
@@ -64,6 +65,7 @@ class House:
         memory_body: content up to so many bytes is kept in memory before a write.
         key_of: the name of the resource behind a target that a response or a template names.
         held: how many claims this process holds now.
+        selectors: by which fields the backend selected what a tag was shown for.
         finish: runs a write to its end, even where its client leaves.
     """
 
@@ -81,6 +83,7 @@ class House:
     key_of: Callable[[str, Request], str | None]
     finish: Callable[[Coroutine[None, None, Answer]], Awaitable[Answer]]
     held: int = 0
+    selectors: Selectors = field(default_factory=Selectors)
 
 
 @dataclass(slots=True)

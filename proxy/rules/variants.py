@@ -32,6 +32,16 @@ def variant_of(reply: CIMultiDictProxy[str], request: CIMultiDictProxy[str], cod
     return ";".join(parts)
 
 
+def negotiated_by(reply: CIMultiDictProxy[str]) -> list[str]:
+    """The request fields of content negotiation that the backend's Vary names, but for Accept-Encoding.
+
+    Others may hold credentials, which are everybody's own.
+    """
+    if "Vary" not in reply:
+        return []
+    return [name for name in _names(reply) if name.startswith("accept") and name != "accept-encoding"]
+
+
 def _names(reply: CIMultiDictProxy[str]) -> list[str]:
     if "Vary" not in reply:
         return []
