@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 from functools import partial
 from typing import Final
 
@@ -13,6 +12,7 @@ from proxy.store import Meter
 from proxy.store.lives import Life, Lives
 from proxy.store.lua import scripts
 from proxy.store.mirror import Mirror
+from proxy.store.names import digest
 from proxy.store.servers import Servers
 from proxy.store.wire import Done, Reply, Word, settle
 
@@ -53,7 +53,7 @@ class Calls:
         """The group that a resource belongs to."""
         if self._servers.groups == 1:
             return 0
-        return _digest(key)[0] % self._servers.groups
+        return digest(key)[0] % self._servers.groups
 
     def life(self, key: str) -> Life:
         """The incarnation of a resource's group."""
@@ -103,16 +103,12 @@ class Calls:
 
     def _place(self, key: str) -> tuple[int, str]:
         """The group of a resource, and its key in Redis: a hash, so that a long path costs no memory."""
-        digest = _digest(key)
-        group = digest[0] % self._servers.groups
-        name = base64.urlsafe_b64encode(digest)[:22].decode()
+        whole = digest(key)
+        group = whole[0] % self._servers.groups
+        name = base64.urlsafe_b64encode(whole)[:22].decode()
         return group, f"{self._prefix}:{{{group}}}:{name}"
 
 
 def stranger() -> StoreUnavailable:
     """What a call hears while the store's incarnation is not known."""
     return StoreUnavailable("The store was emptied, restarted or replaced, and is being joined anew.")
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -13,6 +13,7 @@ from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
 from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
 from proxy.store.merging import Erased, committed, erased, observed
 from proxy.store.metering import Timed
+from proxy.store.names import short
 from proxy.store.turns import Turn, Turns
 
 _INCARNATION: Final = "memory"
@@ -48,7 +49,7 @@ class MemoryStore:
         self._wait = wait
         self._capacity = capacity
         self._meter = meter
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: OrderedDict[str | bytes, _Entry] = OrderedDict()
         self._clock = 1
         self._floor = 0
         self._tokens = itertools.count(1)
@@ -78,7 +79,7 @@ class MemoryStore:
 
     async def look(self, key: str) -> Recorded:
         with self._timed("look"):
-            entry = self._entries.get(key)
+            entry = self._entries.get(short(key))
             return UNKNOWN if entry is None else entry.recorded
 
     async def claim(self, key: str, *, shared: bool = False) -> Claim:
@@ -183,11 +184,12 @@ class MemoryStore:
         return Claim(key, token, recorded, self._time() + self._lease, shared, _INCARNATION)
 
     def _entry(self, key: str) -> _Entry:
-        entry = self._entries.get(key)
+        name = short(key)
+        entry = self._entries.get(name)
         if entry is None:
-            entry = self._entries[key] = _Entry(changed=self._floor)
+            entry = self._entries[name] = _Entry(changed=self._floor)
             self._evict()
-        self._entries.move_to_end(key)
+        self._entries.move_to_end(name)
         self._expire(entry)
         return entry
 
@@ -203,10 +205,10 @@ class MemoryStore:
     def _evict(self) -> None:
         """Forgets the least used, but never its last change: that raises the floor (rule 3)."""
         for _ in range(len(self._entries) - self._capacity):
-            key, entry = self._entries.popitem(last=False)
+            name, entry = self._entries.popitem(last=False)
             self._expire(entry)
             if entry.owner or entry.shared:
-                self._entries[key] = entry
+                self._entries[name] = entry
             else:
                 self._floor = max(self._floor, entry.changed)
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Final
 
 from proxy.rules.versions import ABSENT, Absent, Version
+from proxy.store.names import short
 
 _SIZE: Final = 50_000
 
@@ -24,28 +25,31 @@ class Mirror:
     def __init__(self, seconds: float, size: int = _SIZE) -> None:
         self._seconds = seconds
         self._size = size
-        self._entries: OrderedDict[str, tuple[str, float, dict[str, Version | Absent]]] = OrderedDict()
+        self._entries: OrderedDict[str | bytes, tuple[str, float, dict[str, Version | Absent]]] = (
+            OrderedDict()
+        )
 
     def holds(self, key: str, incarnation: str, version: Version | Absent, now: float) -> bool:
         """Whether just this was recorded, in this incarnation, not long ago."""
-        entry = self._entries.get(key)
+        entry = self._entries.get(short(key))
         if entry is None or entry[0] != incarnation or entry[1] < now:
             return False
         return entry[2].get(variant(version)) == version
 
     def put(self, key: str, incarnation: str, version: Version | Absent, now: float, *, alone: bool) -> None:
         """Remembers a recorded version; `alone` where it took the place of all others."""
-        entry = self._entries.pop(key, None)
+        name = short(key)
+        entry = self._entries.pop(name, None)
         if entry is None or entry[0] != incarnation or entry[1] < now or alone:
             entry = (incarnation, now + self._seconds, {})
         entry[2][variant(version)] = version
-        self._entries[key] = entry
+        self._entries[name] = entry
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
     def drop(self, key: str) -> None:
         """Forgets a resource: a write of this process may have changed it."""
-        self._entries.pop(key, None)
+        self._entries.pop(short(key), None)
 
 
 def variant(version: Version | Absent) -> str:
