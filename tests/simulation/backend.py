@@ -256,6 +256,8 @@ class SimulatedUpstream:
                 await asyncio.sleep(self._connect * 1.1 * self._chance.random() ** 3)
         if self._backend.refuses > self._loop.time():
             raise UpstreamUnreachable("the backend refused the connection")
+        if call.permit is not None:
+            call.permit()
         job = self._backend.arrive(call, began + self._timeout)
         self.jobs.add(job)
         try:

@@ -91,6 +91,7 @@ def _no_deadline(patch: pytest.MonkeyPatch) -> None:
         self._arm()
 
     patch.setattr(Holding, "send_now", send_now)
+    patch.setattr(Holding, "permit", lambda _self: None)
 
 
 def _no_second_look(patch: pytest.MonkeyPatch) -> None:
@@ -106,6 +107,7 @@ def _no_second_look(patch: pytest.MonkeyPatch) -> None:
         self._arm()
 
     patch.setattr(Holding, "send_now", send_now)
+    patch.setattr(Holding, "permit", lambda _self: None)
 
 
 def _no_renewal(patch: pytest.MonkeyPatch) -> None:
