@@ -72,11 +72,11 @@ def _unguarded(plan: Plan) -> Plan:
 
 def _dying(plan: Plan) -> Plan:
     """A backend that works for as long as it may, and proxies that die meanwhile."""
-    habits = Habits(plan.habits.tags, WORK, 3.9, 2.9, hangs=0.4)
+    habits = Habits(plan.habits.tags, WORK, 2.4, 2.2, hangs=0.4)
     return replace(
         plan,
         memory=False,
-        lease=4.0,
+        lease=2.5,
         store_faults=False,
         mishaps=("crash",),
         pause=0.7,
