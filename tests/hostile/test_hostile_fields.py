@@ -84,9 +84,7 @@ OVERRIDES = [
 async def test_the_method_that_a_field_names_is_judged(
     method: bytes, fields: tuple[bytes, ...], backend: RecordingBackend, proxy: Proxy, connect: Connect
 ) -> None:
-    app = await proxy(
-        backend.url, defaults={"require": ["PUT", "PATCH", "DELETE", "POST"]}
-    )
+    app = await proxy(backend.url, defaults={"require": ["PUT", "PATCH", "DELETE", "POST"]})
     seen = await one(app, connect, method + b" /x", *fields, b'If-Match: "old"')
     assert seen.status == 412
     assert all(heard.one("x-http-method-override") is None for heard in backend.heard)

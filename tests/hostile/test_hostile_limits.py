@@ -214,3 +214,12 @@ async def test_the_memory_store_is_bounded_and_forgetting_is_safe(
     seen = responses(await client.rest())
     assert [one.status for one in seen] == [200] * 100 + [412, 412]
     assert not any(heard.method == "PUT" for heard in backend.heard)
+
+
+async def test_a_head_is_bounded_before_it_ends(
+    backend: RecordingBackend, proxy: Proxy, connect: Connect
+) -> None:
+    """No field is too long, and there are not too many: it is the head as a whole that goes on and on."""
+    client = await connect(await proxy(backend.url, limits={"header_size": "2048", "header_count": 1000}))
+    await client.send(request(b"GET /")[:-2], *[b"X: " + b"a" * 2000 + b"\r\n"] * 100)
+    assert [seen.status for seen in responses(await client.rest(), reset=client.reset)] == [431]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from support.raw_client import responses
 from support.recording_backend import RecordingBackend
 from support.rows import Connect, Proxy, request
+from support.scripted_backend import eventually
 
 BELIEVED = {"defaults": {"verify": "never"}}  # the record alone decides: a 412 without a probe shows the key
 
@@ -66,6 +68,30 @@ async def test_spellings_of_one_resource(
     assert [answer.status for answer in seen] == [200, 412, 200, 200]
     written_to = [line for line in backend.lines if line.startswith("PUT")]
     assert written_to == [f"PUT {wire}"]  # the other was refused
+
+
+@pytest.mark.parametrize(("one", "other", "wire", "options"), SAME, ids=[row[1] for row in SAME])
+async def test_spellings_of_one_resource_share_its_claim(
+    one: str,
+    other: str,
+    wire: str,
+    options: dict[str, Any],
+    backend: RecordingBackend,
+    proxy: Proxy,
+    connect: Connect,
+) -> None:
+    """While a write of it is under way, one under another spelling waits, here until it is sent away."""
+    release = asyncio.Event()
+    backend.hold = release.wait
+    app = await proxy(backend.url, defaults=options, store={"url": "memory", "wait": "20ms"})
+    first, second = await connect(app), await connect(app)
+    await first.send(request(b"PUT " + one.encode(), b"Content-Length: 0", b"Connection: close"))
+    await eventually(lambda: backend.heard)
+    await second.send(request(b"PUT " + other.encode(), b"Content-Length: 0", b"Connection: close"))
+    assert [answer.status for answer in responses(await second.rest())] == [503], wire
+    release.set()
+    assert [answer.status for answer in responses(await first.rest())] == [200]
+    assert sum(heard.method == "PUT" for heard in backend.heard) == 1
 
 
 DIFFERENT: list[tuple[str, str, dict[str, Any]]] = [
