@@ -17,7 +17,7 @@ from typing import TypeVar
 import uvloop
 
 from proxy import __version__
-from proxy.admin import Admin
+from proxy.admin import Admin, Conflicts, Page, RouteText, Told
 from proxy.edge import Edge, Limits
 from proxy.errors import ConfigurationError, StoreUnavailable
 from proxy.exchange import Answer, Request
@@ -27,6 +27,7 @@ from proxy.metrics import Metrics, Watched
 from proxy.rules.minting import Minter
 from proxy.rules.routing import Router
 from proxy.settings import Address, Settings
+from proxy.settings.explanation import explained_routes
 from proxy.store.memory import MemoryStore
 from proxy.store.redis import RedisStore
 from proxy.upstream.pool import Pool
@@ -72,6 +73,13 @@ class App:
         )
         self._access = AccessLog(own_stdout(), settings.log.format.value) if settings.log.access else None
         self._edge = Edge(self._gate, _limits(settings), self._tell)
+        self._conflicts = Conflicts()
+        self._shown = Page(
+            self._metrics,
+            self._conflicts,
+            _route_texts(settings),
+            hide_names=settings.admin_names.value == "hide",
+        )
         self._admin: Admin | None = None
         self._server: asyncio.Server | None = None
         self._minting: asyncio.Task[None] | None = None
@@ -93,7 +101,11 @@ class App:
         known.cancel()
         if settings.admin is not None:
             self._admin = Admin(
-                self._metrics, self._store, host=settings.admin.host, port=settings.admin.port
+                self._metrics,
+                self._store,
+                host=settings.admin.host,
+                port=settings.admin.port,
+                shown=self._shown,
             )
             self.admin_address = await _opened("admin", settings.admin, self._admin.start())
         listening = self._loop.create_server(
@@ -104,7 +116,7 @@ class App:
         self._watch()
         _log.info("serving on http://%s:%d in front of %s", *self.address, settings.upstream.url)
         if self.admin_address is not None:
-            _log.info("metrics and health on http://%s:%d", *self.admin_address)
+            _log.info("metrics, health and conflicts on http://%s:%d", *self.admin_address)
 
     async def stop(self) -> None:
         """Stops accepting, lets what is under way finish within `drain`, and closes everything."""
@@ -170,6 +182,10 @@ class App:
         self._metrics.request(trace.route, request.method, answer.status, seconds)
         if trace.outcome != "off":
             self._metrics.outcome(trace.route, request.method, trace.outcome, trace.condition, trace.reason)
+        if self._admin is not None and self._conflicts.wants(
+            request.method, trace.outcome, trace.resource, request.peer
+        ):
+            self._conflicts.tell(_told(request, answer, seconds))
         if self._access is not None:
             self._access.line(
                 AccessRecord(
@@ -234,6 +250,35 @@ async def _opened(key: str, address: Address, opening: Awaitable[_Opened]) -> _O
             f"{key}: cannot listen on {address}: {fault.strerror or fault}. "
             f"Free the port or choose another, e.g. --{key} {address.host or '127.0.0.1'}:0"
         ) from None
+
+
+def _told(request: Request, answer: Answer, seconds: float) -> Told:
+    trace, now = request.trace, time.time()
+    held = request.headers.get(trace.condition, "") if trace.condition else ""
+    return Told(
+        began=now - seconds,
+        ended=now,
+        resource=trace.resource,
+        route=trace.route,
+        method=request.method,
+        client=request.peer,
+        request_id=request.id,
+        status=answer.status,
+        outcome=trace.outcome,
+        condition=trace.condition,
+        reason=trace.reason,
+        held=held[:200],
+        tag=next((value.decode("utf-8", "replace") for name, value in answer.fields if _is_etag(name)), ""),
+        unknown=trace.applied_unknown,
+    )
+
+
+def _is_etag(name: bytes) -> bool:
+    return len(name) == 4 and name.lower() == b"etag"
+
+
+def _route_texts(settings: Settings) -> list[RouteText]:
+    return [RouteText(route.match, name, words) for route, name, words in explained_routes(settings)]
 
 
 def _store(settings: Settings, metrics: Metrics) -> MemoryStore | RedisStore:

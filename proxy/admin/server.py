@@ -8,12 +8,16 @@ import hashlib
 import html
 import re
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from proxy import __version__
+from proxy.admin import history
+from proxy.admin.conflicts import Conflicts
 from proxy.admin.exposition import page
+from proxy.admin.page import Page
+from proxy.admin.watching import Watching
 from proxy.errors import StoreError
 from proxy.metrics import Metrics, Watched
 from proxy.store import Health, Service
@@ -30,13 +34,16 @@ class Admin:
         host: the address to bind to. Keep it to loopback or to a network of your own: nobody is asked for
             a password.
         port: 0 for any free one.
+        shown: what /conflicts shows; without it, only totals.
 
     Attributes:
         draining: set it when the proxy is told to stop: /readyz then says 503, so that no new requests are
             sent here.
     """
 
-    def __init__(self, metrics: Metrics, service: Service, *, host: str, port: int) -> None:
+    def __init__(
+        self, metrics: Metrics, service: Service, *, host: str, port: int, shown: Page | None = None
+    ) -> None:
         self.draining = False
         self._metrics = metrics
         self._service = service
@@ -44,6 +51,9 @@ class Admin:
         self._port = port
         self._health = Health(ready=False, detail="the store has not been asked yet")
         self._index, self._policy = _index()
+        self._shown = Page(metrics, Conflicts()) if shown is None else shown
+        self._watching = Watching(self._document)
+        self._sampling: asyncio.Task[None] | None = None
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
         metrics.watch(Watched.STORE_READY, lambda: float(self._health.ready))
 
@@ -56,6 +66,7 @@ class Admin:
         Raises:
             OSError: the address cannot be had.
         """
+        self._sampling = asyncio.get_running_loop().create_task(self._sample())
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         host, port, *_ = self._runner.addresses[0]
@@ -63,6 +74,9 @@ class Admin:
 
     async def stop(self) -> None:
         """Stops serving. Safe to call where `start` never was."""
+        self._watching.stop()
+        if self._sampling is not None:
+            self._sampling.cancel()
         await self._runner.cleanup()
 
     def _app(self) -> web.Application:
@@ -71,12 +85,13 @@ class Admin:
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/healthz", self._show_alive)
         app.router.add_get("/readyz", self._show_ready)
+        self._watching.add_to(app)
         app.on_response_prepare.append(self._secure)
         return app
 
     async def _secure(self, _request: web.Request, response: web.StreamResponse) -> None:
-        """Every response, errors included: no scripts, no framing, no sniffing, nothing kept."""
-        response.headers["Content-Security-Policy"] = self._policy
+        """Every response, errors included: no foreign scripts, no framing, no sniffing, nothing kept."""
+        response.headers.setdefault("Content-Security-Policy", self._policy)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
@@ -108,6 +123,14 @@ class Admin:
             "warnings": list(health.warnings),
         }
         return web.json_response(told, status=200 if ready else 503)
+
+    async def _document(self) -> dict[str, Any]:
+        return self._shown.document(await self._ask(), draining=self.draining)
+
+    async def _sample(self) -> None:
+        while True:
+            self._shown.sample()
+            await asyncio.sleep(history.EVERY)
 
     async def _ask(self) -> Health:
         """The store's health now, which the metrics then tell too."""

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from proxy.metrics.series import Build, Count, Described, Durations, Series, Watch
+from proxy.metrics.series import PREFIX, Build, Count, Described, Durations, Series, Watch
 from proxy.rules.conditions import Condition
 from proxy.rules.preconditions import Reason
 
@@ -208,6 +208,22 @@ class Metrics(Collector):
     def watch(self, value: Watched, read: Callable[[], float]) -> None:
         """Has `read` called at each scrape, on the event loop; it must not block."""
         self._watches[value].read = read
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Requests answered, and requests refused (or that would be, in report mode), by route, so far."""
+        requests = dict.fromkeys(self._seconds.cells, 0)
+        for (route, *_), count in self._requests.values.items():
+            requests[str(route)] = requests.get(str(route), 0) + int(count)
+        refused = dict.fromkeys(requests, 0)
+        for (route, _, outcome, *_), count in self._outcomes.values.items():
+            if outcome in ("refused", "reported"):
+                refused[str(route)] = refused.get(str(route), 0) + int(count)
+        return {route: (count, refused.get(route, 0)) for route, count in requests.items()}
+
+    def sum(self, series: str) -> float:
+        """The sum of a counter, or a watched value, by its name without the prefix; 0 where none."""
+        family = next(one for one in self.series() if one.described.name == PREFIX + series).family()
+        return sum(sample.value for sample in family.samples if not sample.name.endswith("_created"))
 
     def series(self) -> tuple[Series, ...]:
         """Every metric, in the order of the page."""

@@ -16,10 +16,15 @@ def explained(settings: Settings) -> str:
     """The whole configuration: where it listens, what it guards and how, and what to think of."""
     rows = [*_house(settings), ("", ""), ("routes", "the first that matches wins")]
     lines = [f"{name:<9} {words}".rstrip() for name, words in rows]
-    for route in (*settings.resolved_routes(), settings.default_route()):
-        lines.append(f"  {_name(route, settings)}: {'; '.join(route_words(route))}")
+    lines += [f"  {name}: {'; '.join(words)}" for _, name, words in explained_routes(settings)]
     found = warnings(settings)
     return "\n".join([*lines, *([""] if found else []), *(f"warning: {warning}" for warning in found)])
+
+
+def explained_routes(settings: Settings) -> Iterator[tuple[Route, str, tuple[str, ...]]]:
+    """Each route, the default last, with what people call it and what it does."""
+    for route in (*settings.resolved_routes(), settings.default_route()):
+        yield route, _name(route, settings), tuple(route_words(route))
 
 
 def route_words(route: Route) -> Iterator[str]:
@@ -41,7 +46,11 @@ def warnings(settings: Settings) -> list[str]:
 
 def _house(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "listen", _bound(str(settings.listen))
-    shown = f"{_bound(str(settings.admin))} (/metrics, /conflicts, /healthz, /readyz)" if settings.admin else "off"
+    shown = (
+        f"{_bound(str(settings.admin))} (/metrics, /conflicts, /healthz, /readyz)"
+        if settings.admin
+        else "off"
+    )
     yield "admin", shown
     upstream, store = settings.upstream, settings.store
     host = "the client's Host" if upstream.host is HostField.KEEP else "its own Host"
@@ -135,7 +144,10 @@ def _secret_warnings(settings: Settings) -> Iterator[str]:
 
 def _reach_warnings(settings: Settings) -> Iterator[str]:
     if settings.admin is not None and not settings.admin.loopback:
-        yield f"admin is not on loopback ({_bound(str(settings.admin))}): whoever reaches it sees metrics and conflicts"
+        yield (
+            f"admin is not on loopback ({_bound(str(settings.admin))}): whoever reaches it sees metrics and"
+            " conflicts"
+        )
     if settings.store.in_memory:
         yield "the store is in memory: run one process only, or give all of them one Redis (store)"
     if settings.upstream.url.startswith("https:") and not settings.upstream.verify_tls:

@@ -156,7 +156,7 @@ async def test_the_index_links_to_all_that_there_is(port: Port) -> None:
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert f"Version {__version__}" in response.text
     links = re.findall(r'href="([^"]+)"', response.text)
-    assert sorted(links) == ["/healthz", "/metrics", "/readyz"]
+    assert sorted(links) == ["/conflicts", "/healthz", "/metrics", "/readyz"]
     for link in links:
         assert (await port.client.get(link)).status_code == 200
 
