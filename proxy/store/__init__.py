@@ -59,6 +59,8 @@ class Claim:
             while it lasts nothing is recorded and every exclusive claimant is handed UNKNOWN.
         incarnation: the life of the store that granted it.
         erased: dated versions that other writes had erased before, which no version has taken the place of.
+        fence: grows with every claim of the resource; a backend that remembers the highest can refuse a write
+            that comes too late.
     """
 
     key: str
@@ -68,6 +70,7 @@ class Claim:
     shared: bool = False
     incarnation: str = field(default="", repr=False)
     erased: tuple[Version, ...] = ()
+    fence: int = 0
 
 
 Seen = Callable[[Observed], None]

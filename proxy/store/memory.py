@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -52,6 +53,7 @@ class MemoryStore:
         self._entries: OrderedDict[str | bytes, _Entry] = OrderedDict()
         self._clock = 1
         self._floor = 0
+        self._fence = 0
         self._tokens = itertools.count(1)
         self._turns = Turns()
         self._held: dict[str, Turn] = {}
@@ -181,7 +183,10 @@ class MemoryStore:
 
     def _new_claim(self, key: str, recorded: Recorded, *, shared: bool = False) -> Claim:
         token = str(next(self._tokens))
-        return Claim(key, token, recorded, self._time() + self._lease, shared, _INCARNATION)
+        # The time of day: it goes on growing when this process is started anew.
+        self._fence = max(time.time_ns() // 1000, self._fence + 1)
+        deadline = self._time() + self._lease
+        return Claim(key, token, recorded, deadline, shared, _INCARNATION, fence=self._fence)
 
     def _entry(self, key: str) -> _Entry:
         name = short(key)

@@ -325,8 +325,9 @@ class RedisStore:
 def _read_answer(claim: Claim, reply: list[Reply]) -> Claim | ClaimBusy:
     match reply[1]:
         case b"granted":
-            claim.erased = erased(reply[2])
-            claim.recorded = recorded(reply[3:])
+            claim.fence = reply[2]
+            claim.erased = erased(reply[3])
+            claim.recorded = recorded(reply[4:])
             return claim
         case b"busy":
             return ClaimBusy(reply[2] / 1e6)

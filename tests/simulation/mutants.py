@@ -15,6 +15,7 @@ from proxy.rules.conditions import Condition
 from proxy.rules.preconditions import Proceed, Reason, Refuse
 from proxy.rules.routing import Route, Verify
 from proxy.rules.versions import UNKNOWN
+from proxy.store.lua import scripts
 from simulation.backend import Habits
 from simulation.world import WORK, Plan
 
@@ -45,6 +46,8 @@ class Mutant:
 
 def _script(old: str, new: str, **more: Any) -> Bend:
     """A script with one piece replaced; whatever scripts have it."""
+
+    assert any(old.encode() in script.source for script in scripts().values()), old
 
     def mutate(source: bytes) -> bytes:
         return source.replace(old.encode(), new.encode())
@@ -181,8 +184,8 @@ MUTANTS = [
         60,
         ANY_STALE,
         _script(
-            "erase_versions(entry)\nkeep()\nreturn describe({now, 'granted'}",
-            "keep()\nreturn describe({now, 'granted'}",
+            "erase_versions(entry)\nkeep()\nreturn describe({now, 'granted', number}",
+            "keep()\nreturn describe({now, 'granted', number}",
         ),
     ),
     Mutant(

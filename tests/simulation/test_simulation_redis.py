@@ -118,6 +118,8 @@ def test_scripts_answer_alike(real: Any, seed: int) -> None:
         got = small.run(source, keys, ("one", TTL, *second))
         if got[1] == b"busy":  # and the rest of a lease, by each clock
             got, expected = got[:2], expected[:2]
+        if got[1] == b"granted":  # and the fence, by each clock
+            got, expected = got[2:], expected[2:]
         assert got[1:] == expected[1:], (name, words)
         state, other = (
             sorted(_fields(fields)) for fields in (small.command("HGETALL", keys[0]), real.hgetall(keys[0]))

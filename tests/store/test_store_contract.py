@@ -477,3 +477,18 @@ async def test_forgetting_makes_unknown(store: AnyStore) -> None:
     await store.forget(KEY)
     assert await store.look(KEY) is UNKNOWN
     assert (await store.claim(KEY)).recorded is UNKNOWN
+
+
+# Fences.
+
+
+async def test_a_fence_grows_with_every_claim(opener: Opener) -> None:
+    one, two = await opener(), await opener()
+    fences = []
+    for shared in (False, True, False, False, True, True):
+        store = one if shared or isinstance(one, MemoryStore) else two
+        claim = await store.claim(KEY, shared=shared)
+        fences.append(claim.fence)
+        await store.release(claim, Known((A,)))
+    assert fences == sorted(set(fences))
+    assert fences[0] > 0

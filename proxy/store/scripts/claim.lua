@@ -2,18 +2,27 @@
 -- ARGV[3]  token
 -- ARGV[4]  lease in microseconds
 -- ARGV[5]  'exclusive' or 'shared'
--- Replies  granted, the lines of `m` and the versions handed over; busy and the rest of the other's lease; grace and its rest.
+-- Replies  granted, the fence, the lines of `m` and the versions handed over; busy and the rest of the other's
+--          lease; grace and its rest.
 
 local lease_end = now + tonumber(ARGV[4])
 local entry
+
+-- The fence is this claim's moment, and the entry's last change so far: later than all before it, even where the
+-- server's clock stepped back.
+local function fence()
+  entry.changed = math.max(now, entry.changed + 1)
+  return entry.changed
+end
 
 if ARGV[5] == 'shared' then
   -- It excludes nobody, so the grace has nothing to wait for: what was recorded is erased, and nothing is
   -- recorded or committed while it lasts.
   entry = load()
+  local number = fence()
   redis.call('HSET', KEYS[1], 'p' .. ARGV[3], decimal(lease_end))
   forget(entry)
-  return {now, 'granted', '', 'unknown'}
+  return {now, 'granted', number, '', 'unknown'}
 end
 
 if now < grace_end then
@@ -23,7 +32,8 @@ entry = load()
 if entry.owner then
   return {now, 'busy', entry.lease_end - now}
 end
-redis.call('HSET', KEYS[1], 'i', ARGV[1], 't', decimal(entry.changed), 'o', ARGV[3], 'u', decimal(lease_end))
+local number = fence()
+redis.call('HSET', KEYS[1], 'i', ARGV[1], 't', decimal(number), 'o', ARGV[3], 'u', decimal(lease_end))
 erase_versions(entry)
 keep()
-return describe({now, 'granted'}, entry, entry.erased)
+return describe({now, 'granted', number}, entry, entry.erased)
