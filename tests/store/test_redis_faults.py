@@ -376,6 +376,18 @@ async def test_a_resource_takes_at_most_200_bytes_and_expires(server: RedisServe
         assert 600_000 < client.ttl(key) <= 604_800
 
 
+async def test_an_erased_date_takes_its_place_and_goes_with_the_next_version(
+    server: RedisServer, store: RedisStore
+) -> None:
+    dated = version("x" * 22, 1_700_000_000)
+    await record(store, KEY, dated)
+    await store.forget(KEY)
+    assert server.client().hkeys(_entry(server)) == ["i", "t", "m"]
+    assert server.client().memory_usage(_entry(server)) <= 200
+    await record(store, KEY, dated)
+    assert server.client().hkeys(_entry(server)) == ["i", "t", "v"]
+
+
 async def test_recording_the_same_again_costs_no_call(server: RedisServer, store: RedisStore) -> None:
     await record(store, KEY, A)
     before = await fresh_stamp(store, KEY)

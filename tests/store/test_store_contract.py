@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 from support.stores import AnyStore, Opener, fresh_stamp, observe, record, version
@@ -129,6 +130,125 @@ async def test_a_write_that_shows_in_neither_tag_nor_date_is_marked(store: AnySt
     await record(store, KEY, Version(None, 100))
     await store.release(await store.claim(KEY), Known((Version(None, 100),)))
     assert await store.look(KEY) == Known((Version(None, 100, shared_second=True),))
+
+
+# A version that was erased may have had the date of the one that comes next: its date is remembered.
+
+
+async def _post(store: AnyStore) -> None:
+    await store.release(await store.claim(KEY, shared=True), UNKNOWN)
+
+
+async def _failed_put(store: AnyStore) -> None:
+    await store.release(await store.claim(KEY), UNKNOWN)
+
+
+async def _delete(store: AnyStore) -> None:
+    await store.release(await store.claim(KEY), ABSENT)
+
+
+async def _forgotten(store: AnyStore) -> None:
+    await store.forget(KEY)
+
+
+async def _gone(store: AnyStore) -> None:
+    await record(store, KEY, ABSENT)
+
+
+async def _twice(store: AnyStore) -> None:
+    await _post(store)
+    await _failed_put(store)
+
+
+async def _seen(store: AnyStore, found: Version) -> None:
+    await record(store, KEY, found)
+
+
+async def _written(store: AnyStore, found: Version) -> None:
+    await store.release(await store.claim(KEY), Known((found,)))
+
+
+AT_100, AT_101 = version("a", 100), version("a", 101)
+ERASED = [
+    pytest.param([AT_100], version("b", 100), True, id="another tag, same second"),
+    pytest.param([AT_100], version("b", 101), False, id="another tag, another second"),
+    pytest.param([AT_100], AT_100, False, id="the same tag: nothing changed"),
+    pytest.param([AT_100], AT_101, False, id="the same tag, another second"),
+    pytest.param([AT_100], version("b"), False, id="no date"),
+    pytest.param([version("a")], version("b", 100), False, id="no date before"),
+    pytest.param([Version(None, 100)], Version(None, 100), True, id="dates alone"),
+    pytest.param([AT_100, version("b", 100)], version("b", 100), True, id="it was weak before"),
+    pytest.param([AT_100], version("b", 100, "gzip"), True, id="another variant"),
+    pytest.param([AT_100, version("z", 100, "gzip")], AT_100, False, id="one of two variants, unchanged"),
+]
+
+
+@pytest.mark.parametrize("put", [_seen, _written])
+@pytest.mark.parametrize("erase", [_post, _failed_put, _delete, _forgotten, _gone, _twice])
+@pytest.mark.parametrize(("before", "found", "shared"), ERASED)
+async def test_the_date_of_an_erased_version_is_not_forgotten(
+    store: AnyStore, before: list[Version], erase: object, put: object, found: Version, shared: bool
+) -> None:
+    await record(store, KEY, *before)
+    assert callable(erase)
+    assert callable(put)
+    await erase(store)
+    await put(store, found)
+    assert await store.look(KEY) == Known((replace(found, shared_second=shared),))
+
+
+async def test_a_claim_hands_over_what_others_erased(store: AnyStore) -> None:
+    await record(store, KEY, AT_100, version("z", 100, "gzip"))
+    await _post(store)
+    claim = await store.claim(KEY)
+    assert claim.recorded is UNKNOWN
+    assert {(one.etag, one.modified) for one in claim.erased} == {(A.etag, 100), (version("z").etag, 100)}
+    await store.release(claim, Known((version("b", 101),)))
+    again = await store.claim(KEY)
+    assert (again.recorded, again.erased) == (Known((version("b", 101),)), ())
+
+
+async def test_dates_of_other_variants_outlast_the_return_of_one(store: AnyStore) -> None:
+    await record(store, KEY, AT_100, version("z", 100, "gzip"))
+    await _post(store)
+    await record(store, KEY, AT_100, version("y", 100, "gzip"))
+    assert await store.look(KEY) == Known((AT_100, version("y", 100, "gzip", shared_second=True)))
+
+
+@pytest.mark.parametrize("dated", [AT_100, Version(None, 100)], ids=["tag and date", "date alone"])
+async def test_a_refused_write_after_another_marks_nothing_and_leaves_nothing(
+    store: AnyStore, dated: Version
+) -> None:
+    await _post(store)
+    await record(store, KEY, dated)
+    for _ in range(2):
+        claim = await store.claim(KEY)
+        assert (claim.recorded, claim.erased) == (Known((dated,)), ())
+        await store.release(claim, claim.recorded)
+    assert await store.look(KEY) == Known((dated,))
+
+
+# A date that appears or vanishes is no change: HEAD often goes without.
+
+
+async def test_a_date_that_appears_or_vanishes_is_no_change(opener: Opener) -> None:
+    first = await opener()
+    second = await another_process(first, opener)
+    await record(first, KEY, A, IN_A)
+    assert await record(second, KEY, AT_100) is Observed.SAME
+    assert await first.look(KEY) == Known((AT_100, IN_A))  # and now it is known
+    assert await record(first, KEY, A) is Observed.SAME
+    assert await second.look(KEY) == Known((AT_100, IN_A))
+    assert await record(second, KEY, AT_101) is Observed.CHANGED
+    assert await record(first, KEY, B) is Observed.CHANGED
+
+
+async def test_a_date_that_appears_later_is_weak_where_an_erased_version_had_it(store: AnyStore) -> None:
+    await record(store, KEY, AT_100)
+    await _post(store)
+    await record(store, KEY, B)
+    assert await record(store, KEY, version("b", 100)) is Observed.SAME
+    assert await store.look(KEY) == Known((version("b", 100, shared_second=True),))
 
 
 # Rules 1 and 2: a claim is exclusive, and in flight is unknown.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from support.stores import observe, record, version
 
 from proxy.rules.versions import UNKNOWN, Known
 from proxy.store import Observed
 from proxy.store.memory import MemoryStore
+from proxy.store.mirror import Mirror
 
 A, B = version("a"), version("b")
 
@@ -33,6 +36,27 @@ async def test_forgetting_a_resource_does_not_forget_its_last_change() -> None:
     await record(store, "two", A)
     assert await observe(store, "one", stamp, B) is Observed.REFUSED
     assert await record(store, "one", B) is Observed.RECORDED
+
+
+async def test_long_names_cost_no_more_than_short_ones() -> None:
+    store, mirror = _store(1000), Mirror(60.0)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(200):
+            key = f"/{number}{'x' * 8000}"
+            await record(store, key, A)
+            mirror.put(key, "one", A, 0.0, alone=True)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 200 * 2000
+    assert await store.look(f"/7{'x' * 8000}") == Known((A,))
+    assert await store.look(f"/7{'x' * 7999}") is UNKNOWN
+    assert mirror.holds(f"/7{'x' * 8000}", "one", A, 1.0)
+    assert not mirror.holds(f"/7{'x' * 7999}", "one", A, 1.0)
+    mirror.drop(f"/7{'x' * 8000}")
+    assert not mirror.holds(f"/7{'x' * 8000}", "one", A, 1.0)
 
 
 async def test_a_held_claim_is_never_forgotten() -> None:
