@@ -69,6 +69,16 @@ def _untouching(plan: Plan) -> Plan:
     return replace(plan, memory=False, mutate=mutate, posts=0.3, route=Route("/r/{id}", verify=Verify.NEVER))
 
 
+def _graceless(plan: Plan) -> Plan:
+    """A new incarnation is made, and joined, as if nobody had known another one."""
+
+    def mutate(source: bytes) -> bytes:
+        made = source.replace(b"if id or ARGV[2] ~= '' then", b"if false then")
+        return made.replace(b"if ARGV[2] == '' or ARGV[2] == id then", b"if true then")
+
+    return replace(plan, memory=False, mutate=mutate, store_faults=True, grace=None)
+
+
 def _unguarded(plan: Plan) -> Plan:
     return replace(plan, route=replace(plan.route, guard=frozenset()))
 
@@ -224,9 +234,9 @@ MUTANTS = [
     ),
     Mutant(
         "6. a new incarnation has no grace",
-        120,
+        60,
         LOST,
-        _script("if id or ARGV[2] ~= '' then", "if false then", store_faults=True, grace=None),
+        _graceless,
     ),
     Mutant(
         "6. an old snapshot is believed",

@@ -11,7 +11,7 @@ from simulation.backend import Habits
 from simulation.play import Growth, play
 from simulation.world import WORK, plan
 
-REQUESTS = int(os.environ.get("LEAK_REQUESTS", "3000"))
+REQUESTS = int(os.environ.get("LEAK_REQUESTS", "2000"))
 """`LEAK_REQUESTS=100000 pytest tests/simulation/test_simulation_leaks.py` is the long run."""
 
 CLIENTS = 6
