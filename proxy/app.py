@@ -328,6 +328,7 @@ def _outgoing(settings: Settings, pool: Pool) -> Outgoing:
         via=settings.via or "",
         trusted=settings.trusted_proxies,
         strip_override=settings.method_override.value == "strip",
+        fallback=pool.host(),
     )
 
 
