@@ -415,12 +415,13 @@ async def test_observations_of_the_same_go_together(server: RedisServer, store: 
     assert after[hashes]["calls"] - calls.get(hashes, {"calls": 0})["calls"] == 1
 
 
-async def test_too_many_observations_are_lost_and_not_queued(store: RedisStore) -> None:
-    stamp = await fresh_stamp(store, KEY)
-    results: list[Observed] = []
-    for number in range(3000):
-        store.observe(f"/notes/{number}", stamp, A, results.append)
-    await until(lambda: len(results) == 3000)
+async def test_too_many_observations_are_lost_and_not_queued(server: RedisServer) -> None:
+    async with opened(process(server, timeout=5.0)) as store:
+        stamp = await fresh_stamp(store, KEY)
+        results: list[Observed] = []
+        for number in range(3000):
+            store.observe(f"/notes/{number}", stamp, A, results.append)
+        await until(lambda: len(results) == 3000)
     assert results.count(Observed.LOST) == 3000 - 1024
 
 
