@@ -131,6 +131,8 @@ def plain(whole: Schema, schema: Schema) -> Iterator[str]:
             yield "list of methods" if "enum" in items else "list, " + ", ".join(kinds(whole, items))
         case "string" if examples := schema.get("examples"):
             yield "such as " + ", ".join(f"`{example}`" for example in examples)
+        case "object" if keys := schema.get("properties"):
+            yield "mapping of " + ", ".join(f"`{key}`" for key in keys)
         case "string" | "object":
             yield "text"
         case "integer" | "number" if "pattern" not in schema:

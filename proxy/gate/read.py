@@ -8,12 +8,11 @@ from typing import assert_never
 from proxy.body import Spool
 from proxy.exchange import Answer
 from proxy.gate.refuse import note, refused
-from proxy.gate.representation import SHOWS, Representation, look_at
+from proxy.gate.representation import SHOWS, Representation, look_at, told_in_head
 from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
-from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import Conditions
-from proxy.rules.dates import parse_http_date
+from proxy.rules.dates import format_http_date, parse_http_date
 from proxy.rules.etags import EntityTag, Star, Tags
 from proxy.rules.fields import CONDITIONS, Line, not_modified_fields, replace, reply_fields
 from proxy.rules.minting import is_minted
@@ -26,6 +25,7 @@ from proxy.upstream import Call, Reply
 _GONE = frozenset({404, 410})
 _NO_CONTENT = frozenset({204, 205, 304})
 _RANGE = frozenset({b"range", b"if-range"})
+_ALL = CONDITIONS | _RANGE  # the backend knows neither the tags nor the dates of a route's own `version`
 
 
 async def read(house: House, visit: Visit) -> Answer:
@@ -43,7 +43,7 @@ async def read(house: House, visit: Visit) -> Answer:
 
 
 async def _forwarded(house: House, visit: Visit, stamp: Stamp | None) -> Answer:
-    drops = withheld(visit.conditions)
+    drops = kept_back(visit)
     reply = await fetch(house, visit, visit.method, drops)
     try:
         if visit.method == "HEAD":
@@ -54,6 +54,11 @@ async def _forwarded(house: House, visit: Visit, stamp: Stamp | None) -> Answer:
     except BaseException:
         reply.close()
         raise
+
+
+def kept_back(visit: Visit) -> frozenset[bytes]:
+    """The condition fields that the backend is not shown, on this route."""
+    return withheld(visit.conditions) if visit.route.version is None else _ALL
 
 
 def withheld(conditions: Conditions) -> frozenset[bytes]:
@@ -99,7 +104,7 @@ async def fetch(house: House, visit: Visit, method: str, drops: frozenset[bytes]
 
 
 async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, *, sliced: bool) -> Answer:
-    if reply.status == 304 and strong_tag(reply.headers) is None:
+    if reply.status == 304 and not told_in_head(reply, visit):
         return await _tagged_304(house, visit, reply, stamp, sliced=sliced)
     if reply.status in _GONE:
         observe(house, visit, stamp, ABSENT)
@@ -159,8 +164,10 @@ def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> 
 
 
 def _tagged(reply: Reply, seen: Representation) -> list[Line]:
-    """The response's fields with the tag that clients are shown."""
+    """The response's fields with the tag, and the date, that clients are shown."""
     fields = reply_fields(reply.fields)
+    if seen.dated and seen.shown.modified is not None:
+        fields = replace(fields, b"Last-Modified", format_http_date(seen.shown.modified).encode())
     if seen.shown.minted and seen.shown.etag is not None:
         return replace(fields, b"ETag", str(seen.shown.etag).encode())
     return fields
@@ -200,7 +207,7 @@ async def _head(
         observe(house, visit, stamp, ABSENT)
     if reply.status not in SHOWS and reply.status != 304:
         return bare
-    if strong_tag(reply.headers) is None:
+    if not told_in_head(reply, visit):
         whole = await fetch(house, visit, "GET", drops | CONDITIONS | _RANGE)
         try:
             return await _head_by_get(house, visit, whole, stamp, bare)
@@ -223,9 +230,10 @@ async def _head_by_get(house: House, visit: Visit, whole: Reply, stamp: Stamp | 
     verdict = _verdict(house, visit, whole, seen)
     if verdict is not None:
         return verdict
-    if seen.body is None:
+    if seen.body is None and not seen.shown.minted:
         return bare
-    return Answer(whole.status, whole.reason, _tagged(whole, seen), None, len(seen.body))
+    length = _length(whole) if seen.body is None else len(seen.body)
+    return Answer(whole.status, whole.reason, _tagged(whole, seen), None, length)
 
 
 def _length(reply: Reply) -> int | None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from multidict import CIMultiDictProxy
 
 from proxy.errors import StoreUnavailable
+from proxy.gate.told import tag_of, told_by_content, told_by_fields
 from proxy.gate.visit import House, Visit
+from proxy.rules.aftermath import strong_tag
+from proxy.rules.content import Told, VersionSource
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag
 from proxy.rules.minting import names_minted, with_coding
@@ -32,16 +35,18 @@ class Representation:
         shown: the same, as the client of this response is shown them: a coding has a tag of its own.
         body: the whole content where it was read, else None: it streams on from the reply.
         settled: whether the version may be recorded: it has validators and a variant that can be told.
+        dated: whether the date is out of the content, so that the response's own field says something else.
     """
 
     version: Version
     shown: Version
     body: bytes | None
     settled: bool
+    dated: bool = False
 
 
 async def look_at(reply: Reply, house: House, seen_by: Visit, asked: Headers | None = None) -> Representation:
-    """Finds the version of a 200: the backend's own strong tag, else a keyed hash of the content.
+    """Finds the version of a 200: what the route says, or the backend's own strong tag, else a keyed hash.
 
     Reads the body only where a tag must be minted, and at most `hash_limit` bytes of it.
 
@@ -59,6 +64,10 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
     modified = _modified(reply, house)
     coding = reply.headers.get("Content-Encoding", "").strip().lower()
     coding = "" if coding == "identity" else coding
+    if (source := seen_by.route.version) is not None:
+        seen = await _by_source(source, reply, house, seen_by, asked, coding)
+        seen.dated = source.modified is not None
+        return seen
     if own is not None and not own.weak:
         version = Version(own, modified)
         return _named(version, version, None, reply, seen_by, asked, coding)
@@ -72,6 +81,42 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
     version = Version(minted, modified, minted=True, weak=own)
     shown = Version(with_coding(minted, coding), modified, minted=True, weak=own)
     return _named(version, shown, body, reply, seen_by, asked, "")
+
+
+async def _by_source(
+    source: VersionSource, reply: Reply, house: House, seen_by: Visit, asked: Headers, coding: str
+) -> Representation:
+    """The version as the route's `version` finds it; the backend's own tag counts where that has none."""
+    if house.minter is None and names_minted(seen_by.conditions):
+        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
+    body: bytes | None = None
+    told = told_by_fields(source, reply)
+    if told is None:
+        body = await _content(reply, house, seen_by)
+        told = told_by_content(source, reply, body, coding) if body else Told()
+        house.complaints.of(seen_by.route.match, told.lacks, house.journal.unfit)
+    own, modified = _own_tag(reply), _modified(reply, house) if told.modified is None else told.modified
+    weak = own if own is not None and own.weak else None
+    minted = None if house.minter is None else tag_of(told, house.minter, seen_by.key, reply)
+    if minted is None and own is not None and not own.weak and not (source.tags and body):
+        version = Version(own, modified)  # it only lacked a date, or the content is too large to look into
+        return _named(version, version, body, reply, seen_by, asked, coding)
+    if minted is None and body is not None and house.minter is not None:
+        minted = house.minter.mint(seen_by.key, body, coding)
+    if minted is None:
+        version = Version(None, modified, weak=own)
+        return _named(version, version, body, reply, seen_by, asked, coding)
+    version = Version(minted, modified, minted=True, weak=weak)
+    shown = Version(with_coding(minted, coding), modified, minted=True, weak=weak)
+    return _named(version, shown, body, reply, seen_by, asked, "")
+
+
+def told_in_head(reply: Reply, seen_by: Visit) -> bool:
+    """Whether a response without content tells the version: by the backend's own tag, where that counts.
+
+    Not by a field that `version` names: the rest of what such a tag is made from is often not sent with HEAD.
+    """
+    return seen_by.route.version is None and strong_tag(reply.headers) is not None
 
 
 def _named(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from proxy.body import Spool
 from proxy.errors import StoreError
 from proxy.exchange import Answer
-from proxy.gate.read import withheld
+from proxy.gate.read import kept_back
 from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import ambiguous_until, named_resources
@@ -68,7 +68,7 @@ async def send(
         permit: asked before every piece; see `Holding.permit`.
     """
     request = visit.request
-    fields = house.outgoing.of(request, withheld(visit.conditions) - {b"range", b"if-range"})
+    fields = house.outgoing.of(request, kept_back(visit) - {b"range", b"if-range"})
     if permit is not None and not isinstance(content, bytes):
         content = Permitted(content, permit)
     call = Call(request.method, visit.wire, fields, content, early=request.early, once=True, permit=permit)

@@ -10,6 +10,7 @@ from proxy.exchange import Answer, Request
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.selectors import Selectors
 from proxy.gate.suspicion import Suspicion
+from proxy.gate.told import Complaints
 from proxy.rules.minting import Minter
 from proxy.rules.preconditions import Conditions
 from proxy.rules.resources import Target
@@ -46,6 +47,9 @@ class Journal(Protocol):
     def ignored(self, route: str, condition: str) -> None:
         """A condition that had to be ignored."""
 
+    def unfit(self, route: str, fault: str) -> None:
+        """Content that lacks what the route's `version` expects of it."""
+
 
 @dataclass(slots=True)
 class House:
@@ -65,6 +69,7 @@ class House:
         memory_body: content up to so many bytes is kept in memory before a write.
         key_of: the name of the resource behind a target that a response or a template names.
         held: how many claims this process holds now.
+        complaints: about content that a route's `version` does not fit.
         selectors: by which fields the backend selected what a tag was shown for.
         finish: runs a write to its end, even where its client leaves.
     """
@@ -84,6 +89,7 @@ class House:
     finish: Callable[[Coroutine[None, None, Answer]], Awaitable[Answer]]
     held: int = 0
     selectors: Selectors = field(default_factory=Selectors)
+    complaints: Complaints = field(default_factory=Complaints)
 
 
 @dataclass(slots=True)

@@ -112,6 +112,9 @@ class Metrics(Collector):
         self._unrecorded = Count(
             "unrecorded_reads_total", "Reads passed unrecorded: the store was out of reach.", "route"
         )
+        self._unfit = Count(
+            "unfit_content_total", "Content that lacks what the route's `version` expects.", "route", "fault"
+        )
         self._recorded = Count("versions_recorded_total", "Versions put into the store.", "source")
         self._observations = Count("observations_total", "What became of versions seen in reads.", "result")
         self._waits = Durations("claim_wait_seconds", "Time that writes waited for a claim.", WAIT_BOUNDS)
@@ -191,6 +194,10 @@ class Metrics(Collector):
         """A condition was ignored."""
         self._ignored.values[route, condition] += 1
 
+    def unfit(self, route: str, fault: str) -> None:
+        """Content lacks what `version` expects; `fault` is a value of `proxy.rules.content.Fault`."""
+        self._unfit.values[route, fault] += 1
+
     def store_call(self, operation: str, seconds: float, *, ok: bool) -> None:
         """See `proxy.store.Meter`."""
         self._store_seconds.cells[operation].add(seconds)
@@ -229,7 +236,8 @@ class Metrics(Collector):
         """Every metric, in the order of the page."""
         return (
             *(self._requests, self._seconds, self._outcomes, self._ignored),
-            *(self._probes, self._behind, self._unrecorded, self._recorded, self._observations),
+            *(self._probes, self._behind, self._unrecorded, self._unfit),
+            *(self._recorded, self._observations),
             *(self._waits, self._leases, self._store_seconds, self._store_errors),
             *(self._upstream_seconds, self._upstream_errors),
             *self._watches.values(),

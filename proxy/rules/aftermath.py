@@ -45,6 +45,7 @@ def aftermath(route: Route, method: str, status: int, headers: CIMultiDictProxy[
     if status >= 400 or status == _ACCEPTED or route.after_write is AfterWrite.FORGET:
         return Aftermath.UNKNOWN
     told = status < 300 and method in _TELL_OF_TARGET and strong_tag(headers) is not None
+    told = told and route.version is None  # else the tag is none of those that clients are shown
     return Aftermath.RESPONSE if told and route.after_write is AfterWrite.RESPONSE else Aftermath.REREAD
 
 

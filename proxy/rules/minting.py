@@ -53,7 +53,28 @@ class Minter:
         # Neither a key nor a field's value can hold NUL (RFC 9110 section 5.5), so it parts them.
         mac.update(f"{key}\0{undone}\0".encode("utf-8", "surrogateescape"))
         mac.update(content if decoded is None else decoded)
-        return EntityTag("pp1." + base64.urlsafe_b64encode(mac.digest()[:16]).decode("ascii")[:22])
+        return _tag(mac)
+
+    def mint_told(self, key: str, kind: str, identity: bytes, negotiated: tuple[str, str]) -> EntityTag:
+        """The tag of a representation whose version is told by a part of it.
+
+        Args:
+            key: the resource's name.
+            kind: what `identity` is: the same bytes of another kind have another tag.
+            identity: the version, or what is left of the content.
+            negotiated: the representation's media type and language: a backend's own revision is the same in
+                all of them, and a strong tag is one representation's (RFC 9110 section 8.8.1).
+        """
+        mac = self._start.copy()
+        # No field's value holds a control character, so `mint` gives no coding of this form.
+        parts = (key, f"\1{kind}", *negotiated)
+        mac.update("".join(f"{part}\0" for part in parts).encode("utf-8", "surrogateescape"))
+        mac.update(identity)
+        return _tag(mac)
+
+
+def _tag(mac: hmac.HMAC) -> EntityTag:
+    return EntityTag("pp1." + base64.urlsafe_b64encode(mac.digest()[:16]).decode("ascii")[:22])
 
 
 def is_minted(tag: EntityTag) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from proxy.rules.content import VersionSource
 from proxy.rules.patterns import Pattern, Segment, parse
 
 UNSAFE_GUARDED = frozenset({"PUT", "PATCH", "DELETE"})
@@ -72,6 +73,8 @@ class Route:
         merge_slashes: whether `//` names the same as `/`.
         query: which query parameters are part of a resource's name: None for all, else just these.
         vary_by: request fields, or `cookie:NAME`, that are part of a resource's name.
+        version: where the version of a representation comes from; None for the backend's validators, else the
+            hash of the content.
     """
 
     match: str = "default"
@@ -89,6 +92,7 @@ class Route:
     merge_slashes: bool = False
     query: frozenset[str] | None = None
     vary_by: tuple[str, ...] = ()
+    version: VersionSource | None = None
 
 
 NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from proxy.rules import pointers
 from proxy.rules.routing import AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Route, Verify
 from proxy.settings.kinds import Forwarded, HostField
 from proxy.settings.model import Settings
@@ -107,8 +108,26 @@ def _versions(route: Route) -> Iterator[str]:
         yield "a write is always answered with the new ETag"
     if route.invalidates:
         yield f"a write also changes {listed(route.invalidates, 'and')}"
+    yield from _sources(route)
     if route.hash_limit != Route().hash_limit:
         yield f"bodies up to {written_size(route.hash_limit)} get an ETag"
+
+
+def _sources(route: Route) -> Iterator[str]:
+    """Where versions come from, if not from the usual place."""
+    source = route.version
+    if source is None:
+        return
+    if source.header is not None:
+        yield f"the version is the response's {source.header}"
+    if source.field is not None:
+        yield f"the version is {pointers.written(source.field)} of the JSON content"
+    if source.modified is not None:
+        yield f"the date is {pointers.written(source.modified)} of the JSON content"
+    if source.ignore:
+        yield f"{listed(map(pointers.written, source.ignore), 'and')} of the JSON content do not count"
+    if source.ignore_text is not None:
+        yield f"text that matches {source.ignore_text.pattern} does not count"
 
 
 def _names(route: Route) -> Iterator[str]:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
 
+from proxy.rules.content import VersionSource
 from proxy.rules.patterns import PatternError, parse
 from proxy.rules.routing import AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Verify
-from proxy.settings import addresses, values
+from proxy.settings import addresses, structures, values
 from proxy.settings.values import quoted, text, wrong
 
 SECRET_LENGTH: Final = 16
@@ -247,6 +248,12 @@ Selectors = Annotated[
             ),
         }
     ),
+]
+VersionChoice = Annotated[
+    VersionSource | None,
+    BeforeValidator(structures.version_source),
+    PlainSerializer(structures.written_version),
+    _schema(structures.VERSION_SCHEMA, {"type": "null"}),
 ]
 
 

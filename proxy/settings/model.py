@@ -136,6 +136,11 @@ class RouteOptions(Section):
     vary_by: kinds.Selectors = Field(
         default=(), description="Request fields, or cookie:NAME, that are part of a resource's name."
     )
+    version: kinds.VersionChoice = Field(
+        default=None,
+        description="Where versions come from, if not the backend's validators or a hash of all content: "
+        "ignore, ignore_text, from, modified, header. See docs/legacy-backends.md.",
+    )
 
 
 class RouteSettings(RouteOptions):

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from proxy.rules.content import VersionSource
 from proxy.rules.routing import AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Route, Verify
 from proxy.settings import explained, load
 from proxy.settings.explanation import route_words, warnings
@@ -35,6 +37,8 @@ ROUTES = [
     (Route(case_insensitive=True, trailing_slash="same", merge_slashes=True, **NO_GUARD), [CHECKED, "upper and lower case are the same", "a last slash makes no difference", "several slashes count as one"]),
     (Route(query=frozenset(), **NO_GUARD),                                  [CHECKED, "the query does not count"]),
     (Route(query=frozenset({"b", "a"}), **NO_GUARD),                        [CHECKED, "only a and b of the query counts"]),
+    (Route(version=VersionSource(ignore=(("a", "b"), ("c",)), field=("rev",)), **NO_GUARD), [CHECKED, "the version is /rev of the JSON content", "/a/b and /c of the JSON content do not count"]),
+    (Route(version=VersionSource(header="X-R", modified=("at",), ignore_text=re.compile("x+")), **NO_GUARD), [CHECKED, "the version is the response's X-R", "the date is /at of the JSON content", "text that matches x+ does not count"]),
     (Route(vary_by=("authorization", "cookie:sid"), **NO_GUARD),            [CHECKED, "one resource for each authorization and cookie:sid"]),
 ]
 WARNINGS = [

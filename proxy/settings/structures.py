@@ -1,0 +1,148 @@
+"""Options that are small mappings: `version` of a route. Read whole, written back, and described."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from proxy.rules import pointers
+from proxy.rules.content import VersionSource
+from proxy.rules.pointers import Pointer, PointerError
+from proxy.settings import values
+from proxy.settings.values import listed, near, quoted, text, wrong
+
+_POINTER: Final = {
+    "type": "string",
+    "pattern": "^(?:/(?:[^~]|~[01])*)$",
+    "examples": ["/rev", "/meta/generatedAt", "/items/*/fetchedAt"],
+}
+VERSION_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "ignore": {
+            "type": "array",
+            "items": _POINTER,
+            "description": "Parts of a JSON document (RFC 6901; * for all elements) that are left out of the "
+            "hash; the rest is hashed in its canonical form (RFC 8785).",
+        },
+        "ignore_text": {
+            "type": "string",
+            "minLength": 1,
+            "description": "A regular expression (Python's): what it matches is left out of the hash of "
+            "content that is no JSON, or, without other keys, of any content.",
+        },
+        "from": _POINTER | {"description": "The part of a JSON document that is its version."},
+        "modified": _POINTER
+        | {
+            "description": "The part of a JSON document that is the date of its last change: RFC 3339, or a "
+            "number since the epoch."
+        },
+        "header": {
+            "type": "string",
+            "pattern": f"^(?:{values.TOKEN.pattern})$",
+            "examples": ["X-Revision"],
+            "description": "The response field that is the version.",
+        },
+    },
+}
+
+
+def version_source(value: object) -> VersionSource | None:
+    """Where versions come from; None for the backend's validators, else a hash of all content."""
+    if value is None or isinstance(value, VersionSource):
+        return value
+    found = _mapping(value, "{ignore: [/meta/generatedAt]}")
+    read = {key: reader(key, found[key]) for key, reader in _VERSION.items() if key in found}
+    for key in found:
+        if key not in _VERSION:
+            meant = near(str(key), _VERSION)
+            raise wrong(f"has no key {quoted(key)}", f"write {meant or listed(_VERSION)}")
+    if "from" in read and "header" in read:
+        raise wrong("has its version from two places", "keep from, or header")
+    if not read:
+        return None
+    return VersionSource(
+        ignore=read.get("ignore", ()),
+        ignore_text=read.get("ignore_text"),
+        field=read.get("from"),
+        modified=read.get("modified"),
+        header=read.get("header"),
+    )
+
+
+def written_version(source: VersionSource | None) -> dict[str, Any] | None:
+    """As it would be written in the file."""
+    if source is None:
+        return None
+    found: dict[str, Any] = {
+        "ignore": [pointers.written(pointer) for pointer in source.ignore],
+        "ignore_text": source.ignore_text and source.ignore_text.pattern,
+        "from": source.field and pointers.written(source.field),
+        "modified": source.modified and pointers.written(source.modified),
+        "header": source.header,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _mapping(value: object, example: str) -> Mapping[Any, Any]:
+    """A mapping; an environment variable has it as JSON."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise wrong(f"{quoted(value)} is not JSON", f"write a mapping, such as {example}") from None
+    if not isinstance(value, Mapping):
+        raise wrong(f"{quoted(value)} is not a mapping", f"write one, such as {example}")
+    return value
+
+
+def _pointer(key: str, value: object) -> Pointer:
+    written = text(value)
+    try:
+        return pointers.parse(written)
+    except PointerError as error:
+        raise wrong(f"{key}: {quoted(written)} {error.what}", error.instead) from None
+
+
+def _one_part(key: str, value: object) -> Pointer:
+    pointer = _pointer(key, value)
+    if pointers.EVERY in pointer:
+        raise wrong(f"{key}: {quoted(value)} names many parts", "name one, such as /rev")
+    return pointer
+
+
+def _pointers(key: str, value: object) -> tuple[Pointer, ...]:
+    found = values.items(value)
+    return tuple(_pointer(key, one) for one in found) if isinstance(found, (list, tuple)) else ()
+
+
+def _expression(key: str, value: object) -> re.Pattern[str]:
+    written = text(value)
+    try:
+        expression = re.compile(written)
+    except re.error as error:
+        raise wrong(
+            f"{key}: {quoted(written)} is no regular expression ({error.msg})", "write Python's"
+        ) from None
+    if expression.search("") is not None:
+        raise wrong(f"{key}: {quoted(written)} matches nothing at all, too", "demand one character or more")
+    return expression
+
+
+def _field_name(key: str, value: object) -> str:
+    written = text(value)
+    if not values.TOKEN.fullmatch(written):
+        raise wrong(f"{key}: {quoted(written)} is no field name", "write one, such as X-Revision")
+    return written
+
+
+_VERSION: Final[dict[str, Callable[[str, object], Any]]] = {
+    "ignore": _pointers,
+    "ignore_text": _expression,
+    "from": _one_part,
+    "modified": _one_part,
+    "header": _field_name,
+}
