@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import secrets
 from collections.abc import Iterator
@@ -23,6 +24,31 @@ _REASONS: Final = {
     "shared_second": "the resource changed twice within the second that the client named",
     "required": "the route demands a condition, and the client sent none",
     "busy": "another write held the resource all the time that this one could wait",
+}
+
+
+class End(enum.StrEnum):
+    """How a conflict ended."""
+
+    OPEN = "open"
+    READ = "read"
+    PASSED = "passed"
+    FORCED = "forced"
+    AGAIN = "again"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    REPORTED = "reported"
+
+
+_VERDICTS: Final = {
+    End.OPEN: "nothing since",
+    End.READ: "read again, not written since",
+    End.PASSED: "tried again and passed",
+    End.FORCED: "passed without a condition: a change may be lost",
+    End.AGAIN: "refused again",
+    End.FAILED: "tried again and failed",
+    End.UNKNOWN: "tried again, and nobody knows whether it took effect",
+    End.REPORTED: "forwarded, as the route only reports",
 }
 
 
@@ -67,18 +93,19 @@ def story(conflict: Conflict, names: Names) -> dict[str, Any]:
         "method": short(told.method, 20),
         "status": told.status,
         "reason": told.reason,
-        "verdict": _verdict(conflict),
+        "end": (ended := end(conflict)).value,
+        "verdict": _VERDICTS[ended],
         "steps": [{"at": at, "text": text} for at, text in _steps(conflict)],
     }
 
 
-def _steps(conflict: Conflict) -> Iterator[tuple[float, str]]:
+def _steps(conflict: Conflict) -> Iterator[tuple[float | None, str]]:
     told, change = conflict.told, conflict.change
     if change is not None:
         yield change.ended, _change(change, told)
     elif told.status == 412 and told.reason in {"stale_tag", "absent", "modified_since"}:
         yield (
-            told.ended,
+            None,
             "Who changed it, this process has not seen: another replica, somebody past the proxy, or it was"
             " before the start.",
         )
@@ -88,7 +115,9 @@ def _steps(conflict: Conflict) -> Iterator[tuple[float, str]]:
 
 
 def _change(change: Told, told: Told) -> str:
-    who = f"The same address ({_who(change)})" if change.client == told.client else _who(change)
+    who = _who(change)
+    if change.client == told.client:
+        who = f"The same address (request {short(change.request_id, 40)})"
     did = "may have changed it" if change.unknown else "changed it"
     return f"{who} {did} by {_method(change)}{_holding(change)}{_now(change)}."
 
@@ -114,18 +143,20 @@ def _next(step: Told) -> str:
     return f"Then it sent {_method(step)}{_holding(step)}: {result}."
 
 
-def _verdict(conflict: Conflict) -> str:
-    """How it ended, in a few words."""
+def end(conflict: Conflict) -> End:
+    """How it ended, as far as this process has seen."""
     if conflict.told.outcome == "reported":
-        return "forwarded, as the route only reports"
-    last = conflict.steps[-1] if conflict.steps else None
-    if last is None:
-        return "nothing since"
+        return End.REPORTED
+    if not conflict.steps:
+        return End.OPEN
+    last = conflict.steps[-1]
     if last.conflict:
-        return "refused again"
+        return End.AGAIN
+    if last.unknown:
+        return End.UNKNOWN
     if last.change:
-        return "tried again and passed" if last.held else "passed without a condition: a change may be lost"
-    return "read again, not written since" if last.method in {"GET", "HEAD"} else "not resolved"
+        return End.PASSED if last.held else End.FORCED
+    return End.READ if last.method in {"GET", "HEAD"} else End.FAILED
 
 
 def _who(told: Told) -> str:

@@ -13,6 +13,7 @@ const byId = (id) => document.getElementById(id);
 const drawn = new Map();
 let chart = null;
 let latest = null;
+let heard = null;
 let paused = false;
 let told = null;
 
@@ -69,16 +70,14 @@ function resourceRow(resource) {
 
 function article(conflict) {
   const item = element("li");
-  const over = conflict.verdict.startsWith("tried again");
-  const forced = conflict.verdict.startsWith("passed without");
-  const made = element("article", undefined, over ? "over" : forced ? "forced" : "");
+  const made = element("article", undefined, conflict.end);
   const title = element("h3", `${conflict.method} ${conflict.resource}: ${conflict.status}`);
   title.id = `conflict-${conflict.number}`;
   made.setAttribute("aria-labelledby", title.id);
   const steps = element("ol");
   for (const step of conflict.steps) {
     const line = element("li");
-    line.append(moment(step.at), element("span", step.text));
+    line.append(step.at === null ? element("span", "before") : moment(step.at), element("span", step.text));
     steps.append(line);
   }
   made.append(title, element("p", `Route ${conflict.route}. Now: ${conflict.verdict}.`, "verdict"), steps);
@@ -105,7 +104,7 @@ function newChart(data) {
   const line = (label, name, dash) => ({ label, stroke: color(name), width: 2, dash, points: { show: false }, value: (_, v) => (v === null ? "-" : `${v.toFixed(2)}/s`) });
   return new uPlot({
     width: byId("chart").clientWidth, height: 220, cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (_, low, high) => [0, Math.max(high || 0, 1) * 1.1] } },
+    scales: { x: { range: (_, low, high) => [high - 900, high] }, y: { range: (_, low, high) => [0, Math.max(high || 0, 1) * 1.1] } },
     axes: [axis(), { ...axis(), size: 60 }],
     series: [{ label: "Time" }, line("Requests", "--requests"), line("Refused", "--refused", [6, 4])],
   }, data, byId("chart"));
@@ -159,7 +158,8 @@ function watch() {
   events.onmessage = (event) => {
     if (lost) told = null;
     lost = false;
-    if (!paused) show(JSON.parse(event.data));
+    heard = JSON.parse(event.data);
+    if (!paused) show(heard);
   };
   events.onerror = () => {
     lost = true;
@@ -172,7 +172,10 @@ byId("pause").addEventListener("click", () => {
   paused = !paused;
   byId("pause").setAttribute("aria-pressed", String(paused));
   if (paused) say("live", "Paused.");
-  else told = null;
+  else {
+    told = null;
+    if (heard) show(heard);
+  }
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawChart);
 let resizing;
