@@ -60,7 +60,7 @@ class Request:
 
     method: str
     target: str
-    fields: Fields
+    fields: tuple[Line, ...]
     headers: CIMultiDictProxy[str]
     body: Body
     peer: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from multidict import CIMultiDictProxy
 
@@ -129,7 +129,13 @@ def _named(
     coding: str,
 ) -> Representation:
     variant = variant_of(reply.headers, asked, coding)
-    version = replace(version, variant=seen_by.mark + (variant or ""))
+    version = Version(
+        version.etag,
+        version.modified,
+        version.minted,
+        version.weak,
+        variant=seen_by.mark + variant if variant else seen_by.mark,
+    )
     validators = version.etag is not None or version.modified is not None
     return Representation(version, shown, body, settled=validators and variant is not None)
 

@@ -86,7 +86,8 @@ def _looks_alike(low: bytes) -> bool:
 
 def reply_fields(fields: Sequence[Line]) -> list[Line]:
     """The end-to-end fields of a response."""
-    kept = [line for line in fields if lower(line[0]) not in _REPLY_DROPS]
+    known = _lower.get  # the dict before the function: this runs for every field of every response
+    kept = [line for line in fields if (known(line[0]) or lower(line[0])) not in _REPLY_DROPS]
     if len(kept) == len(fields):
         return kept
     dropped = nominated(fields)
