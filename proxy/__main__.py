@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxy import __version__
 from proxy.errors import ConfigurationError
-from proxy.settings import Settings, explained, load, schema_text
+from proxy.settings import Settings, config_file, explained, load, schema_text
 
 NAME = "precondition-proxy"
 MISCONFIGURED = 2
@@ -44,7 +44,7 @@ def _serve(given: argparse.Namespace) -> int:
     # Only a proxy that really runs pays for importing the whole house.
     from proxy.app import serve
 
-    return serve(settings)
+    return serve(settings, config_file(given.config, os.environ), lambda: _settings(given))
 
 
 def _check(given: argparse.Namespace) -> int:

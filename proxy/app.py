@@ -10,8 +10,9 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 import uvloop
@@ -24,7 +25,9 @@ from proxy.exchange import Answer, Request
 from proxy.gate import Gate, Outgoing
 from proxy.log import AccessLog, AccessRecord, own_stdout, setup
 from proxy.metrics import Metrics, Watched
+from proxy.reloading import Reloading, restart_needed
 from proxy.rules.minting import Minter
+from proxy.rules.renaming import same_names
 from proxy.rules.routing import Router
 from proxy.settings import Address, Settings
 from proxy.settings.explanation import explained_routes
@@ -142,6 +145,42 @@ class App:
         if self._access is not None:
             self._access.close()
 
+    async def reload(self, settings: Settings) -> str:
+        """Puts other routes and defaults in force, for requests that come from now on.
+
+        Args:
+            settings: valid ones. What differs in them besides is only named in the log.
+
+        Returns:
+            "applied", or "unchanged".
+        """
+        old = self._settings
+        if waiting := restart_needed(old, settings):
+            _log.warning("changed in the configuration, but in force only after a restart: %s", waiting)
+        new = old.model_copy(update={"routes": settings.routes, "defaults": settings.defaults})
+        if new == old:
+            _log.info("the configuration was read again: the routes are the same")
+            return "unchanged"
+        routes, default = new.resolved_routes(), new.default_route()
+        router = await asyncio.to_thread(Router, routes, default)
+        for route in routes:
+            self._metrics.expect(route.match)
+        same = same_names((*old.resolved_routes(), old.default_route()), (*routes, default))
+        self._gate.reroute(router, same_names=same)
+        self._shown.routes = _route_texts(new)
+        self._settings = new
+        _log.info("the configuration was read again: %d routes are in force", len(routes))
+        if not same:
+            _log.warning(
+                "resources are named otherwise than before, or looked at that were not: until this process is"
+                " started again, every conditional write is verified with the backend"
+            )
+        return "applied"
+
+    def count_reload(self, result: str) -> None:
+        """Counts one attempt to read the configuration again."""
+        self._metrics.reloaded(result)
+
     def _watch(self) -> None:
         """Offers the values that are read when somebody scrapes."""
         watch = self._metrics.watch
@@ -207,8 +246,13 @@ class App:
             )
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, path: Path | None = None, again: Callable[[], Settings] | None = None) -> int:
     """Runs the proxy until SIGTERM or SIGINT.
+
+    Args:
+        settings: valid ones.
+        path: the file that they came from, which is watched for changes.
+        again: reads them again, for SIGHUP and a changed file.
 
     Returns:
         the exit status: 0, or 2 where a port could not be opened.
@@ -216,26 +260,32 @@ def serve(settings: Settings) -> int:
     setup(settings.log.level.value, settings.log.format.value)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
+            runner.run(_run(settings, path, again or (lambda: settings)))
     except ConfigurationError as fault:
         print(f"precondition-proxy: {fault}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, path: Path | None, again: Callable[[], Settings]) -> None:
     app = App(settings)
+    reloading = Reloading(path, again, app.reload, app.count_reload)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reloading.ask)
+    watching: asyncio.Task[None] | None = None
     try:
         await app.start()
+        watching = loop.create_task(reloading.run())
         gc.collect()
         gc.freeze()  # what was built so far lives as long as the process
         await stop.wait()
         _log.info("stopping: no new connections, finishing what is under way")
     finally:
+        if watching is not None:
+            watching.cancel()
         await app.stop()
 
 

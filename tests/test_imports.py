@@ -32,8 +32,9 @@ TABLE: dict[str, str] = {
     "edge":       "gate metrics log rules errors upstream body exchange | aiohttp multidict",
     "admin":      "metrics store errors | aiohttp prometheus_client",
     "settings":   "rules errors | pydantic pydantic_core pydantic_settings yaml",
+    "reloading":  "settings errors |",
     "app":        "rules errors store upstream tags body exchange gate metrics log edge admin settings"
-                  " | aiohttp uvloop",
+                  " reloading | aiohttp uvloop",
     "__main__":   "settings errors app | uvloop",
 }
 # fmt: on

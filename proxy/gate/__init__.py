@@ -127,6 +127,18 @@ class Gate:
             trace.outcome, trace.reason = "failed", "content"
             return answer_with(rejected(fault.status, str(fault)), request)
 
+    def reroute(self, router: Router, *, same_names: bool) -> None:
+        """Has requests that come from now on find their routes elsewhere; those under way keep theirs.
+
+        Args:
+            same_names: whether every path is looked at as before, under the same name. If not, there may be
+                versions in the store that were recorded before writes that nobody looked at: none is believed
+                any more without asking the backend.
+        """
+        self._router = router
+        if not same_names:
+            self.house.suspicion.raise_for_all()
+
     async def drain(self) -> None:
         """Waits for the writes that are under way."""
         while self._writing:

@@ -20,6 +20,7 @@ class Suspicion:
         self._clock = clock
         self._period = period
         self._until: dict[str, float] = {}
+        self._always = False
 
     def raise_for(self, route: str) -> None:
         """Notes such a change; says so in the log when the period begins."""
@@ -33,7 +34,11 @@ class Suspicion:
             )
         self._until[route] = self._clock() + self._period
 
+    def raise_for_all(self) -> None:
+        """Verifies every route from now on."""
+        self._always = True
+
     def holds_for(self, route: str) -> bool:
         """Whether writes on the route ask the backend first."""
         until = self._until.get(route)
-        return until is not None and self._clock() < until
+        return self._always or (until is not None and self._clock() < until)

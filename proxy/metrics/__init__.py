@@ -40,6 +40,7 @@ REFUSALS: Final = (
     ("refused", NONE, "required"),  # 428
 )
 OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
+RELOADS: Final = ("applied", "unchanged", "refused")
 FAULTS: Final = ("unreachable", "timeout", "broken")
 
 
@@ -80,6 +81,9 @@ class Metrics(Collector):
         self._count_store()
         self._count_upstream()
         self._watches = {value: Watch(value.value, text) for value, text in WATCHED_TEXTS.items()}
+        self._reloads = Count("config_reloads_total", "The configuration was read again.", "result")
+        for result in RELOADS:
+            self._reloads.exist(result)
         self._build = Build("build_info", "Always 1; the labels say what runs on which Python.", version)
         for route in routes:
             self.expect(route)
@@ -198,6 +202,10 @@ class Metrics(Collector):
         """Content lacks what `version` expects; `fault` is a value of `proxy.rules.content.Fault`."""
         self._unfit.values[route, fault] += 1
 
+    def reloaded(self, result: str) -> None:
+        """The configuration was read again: "applied", "unchanged" or "refused"."""
+        self._reloads.values[result,] += 1
+
     def store_call(self, operation: str, seconds: float, *, ok: bool) -> None:
         """See `proxy.store.Meter`."""
         self._store_seconds.cells[operation].add(seconds)
@@ -241,7 +249,7 @@ class Metrics(Collector):
             *(self._waits, self._leases, self._store_seconds, self._store_errors),
             *(self._upstream_seconds, self._upstream_errors),
             *self._watches.values(),
-            self._build,
+            *(self._reloads, self._build),
         )
 
     def described(self) -> list[Described]:

@@ -59,7 +59,7 @@ def covered(later: Reach, earlier: Sequence[Reach]) -> bool:
 
 def escape(later: Reach, earlier: Sequence[Reach]) -> str | None:
     """A shortest path that `later` matches and none of `earlier` does, or None where there is none."""
-    rivals = [reach for reach in earlier if _may_meet(later, reach)]
+    rivals = [reach for reach in earlier if may_meet(later, reach)]
     alphabet = _alphabet([later, *rivals])
     start = (_begin([later]), _begin(rivals))
     seen, waiting = {start}, deque([(start, "")])
@@ -83,7 +83,8 @@ def matches(reach: Reach, path: str) -> bool:
     return _accepts(states)
 
 
-def _may_meet(one: Reach, other: Reach) -> bool:
+def may_meet(one: Reach, other: Reach) -> bool:
+    """Whether a path may match both. Only a no is sure."""
     a, b = _literal_start(one.pattern), _literal_start(other.pattern)
     return a.startswith(b) or b.startswith(a)
 

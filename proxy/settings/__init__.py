@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from proxy.settings.addresses import Address
 from proxy.settings.explanation import explained
-from proxy.settings.loading import load
+from proxy.settings.loading import config_file, load
 from proxy.settings.model import (
     LimitSettings,
     LogSettings,
@@ -29,6 +29,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "UpstreamSettings",
+    "config_file",
     "explained",
     "load",
     "schema_text",

@@ -46,6 +46,13 @@ def load(config: FilePath | None, flags: Mapping[str, str], environ: Mapping[str
     return settings
 
 
+def config_file(config: FilePath | None, environ: Mapping[str, str]) -> FilePath | None:
+    """The file that is read: the one that `--config` names, else `PROXY_CONFIG`, else none."""
+    if config is not None:
+        return config
+    return FilePath(environ[CONFIG]) if environ.get(CONFIG) else None
+
+
 def _layers(
     config: FilePath | None, given: Mapping[str, str], environ: Mapping[str, str]
 ) -> tuple[list[Layer], list[Problem]]:
@@ -56,8 +63,8 @@ def _layers(
 
 
 def _file(config: FilePath | None, environ: Mapping[str, str]) -> tuple[Layer, list[Problem]]:
-    path = config if config is not None else FilePath(environ.get(CONFIG) or "")
-    if config is None and not environ.get(CONFIG):
+    path = config_file(config, environ)
+    if path is None:
         return Layer(), []
     layer, problems = document.read(path, Place("--config" if config is not None else CONFIG, ()))
     for name in SHORTHAND:
