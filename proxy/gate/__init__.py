@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 
 from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, UpstreamTimeout
 from proxy.exchange import Answer, Request
+from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.read import passed, read, withheld
@@ -112,20 +113,23 @@ class Gate:
         """The answer to a request. Faults of the store, the backend and the client become answers here."""
         trace = request.trace
         try:
-            return await self._walk(request)
+            answer = await self._walk(request)
         except (ClaimBusy, StoreUnavailable) as fault:
             trace.outcome = "failed"
             trace.reason = "busy" if isinstance(fault, ClaimBusy) else "store"
-            return answer_with(unavailable(str(fault), fault.retry_after), request)
+            answer = answer_with(unavailable(str(fault), fault.retry_after), request)
         except UpstreamError as fault:
             status = 504 if isinstance(fault, UpstreamTimeout) else 502
             writes = request.method not in READS | UNEVALUATED
             trace.outcome, trace.reason = "failed", "upstream"
             trace.applied_unknown = writes and fault.maybe_applied
-            return answer_with(gateway(status, str(fault), maybe_applied=trace.applied_unknown), request)
+            answer = answer_with(gateway(status, str(fault), maybe_applied=trace.applied_unknown), request)
         except BodyError as fault:
             trace.outcome, trace.reason = "failed", "content"
-            return answer_with(rejected(fault.status, str(fault)), request)
+            answer = answer_with(rejected(fault.status, str(fault)), request)
+        if self._router.finishing and (route := self._router.finishing.get(trace.route)) is not None:
+            return finished(route, request, answer)
+        return answer
 
     def reroute(self, router: Router, *, same_names: bool) -> None:
         """Has requests that come from now on find their routes elsewhere; those under way keep theirs.
@@ -178,6 +182,8 @@ class Gate:
         if method in READS:
             return await self._read(visit)
         if method in UNEVALUATED:
+            if route.cors is not None and (allowed := preflight(route.cors, request)) is not None:
+                return allowed
             return await self._pass_on(request, visit.wire, _unevaluated(request))
         visit.conditions = plain_tags(conditions)
         # Whatever the method says: a backend may take it for a MOVE, and a claim too many only costs time.

@@ -16,7 +16,7 @@ from proxy.rules.fields import lower, replace
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.preferences import wants_representation
 from proxy.rules.refusals import condition_required
-from proxy.rules.routing import Verify
+from proxy.rules.routing import RequireMode, Verify
 from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded, Version
 from proxy.store import Stamp
 
@@ -109,8 +109,16 @@ def _proceed(house: House, visit: Visit, decision: Proceed, state: Recorded) -> 
     if visit.method in visit.route.require and visit.conditions.if_none_match is None:
         # RFC 9110 section 13.1.4 has the date ignored; then nothing protects the write, and the route
         # demands that something does.
-        return Refused(required(visit), state)
+        return Passed(state) if tolerated(visit) else Refused(required(visit), state)
     return Passed(state)
+
+
+def tolerated(visit: Visit) -> bool:
+    """`require_mode: report`: notes that the condition is missing, and lets the write go on without."""
+    if visit.route.require_mode is RequireMode.ENFORCE:
+        return False
+    visit.request.trace.outcome, visit.request.trace.reason = "reported", "required"
+    return True
 
 
 def required(visit: Visit) -> Answer:

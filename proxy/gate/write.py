@@ -8,7 +8,7 @@ from dataclasses import replace as changed
 from proxy.body import Spool
 from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
-from proxy.gate.check import Refused, check, required
+from proxy.gate.check import Refused, check, required, tolerated
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, probe
 from proxy.gate.read import passed
@@ -34,7 +34,7 @@ async def write(house: House, visit: Visit) -> Answer:
     lacking = visit.method in visit.route.require and not visit.conditions.guards
     if visit.reporting:
         return await _reported(house, visit, lacking=lacking)
-    if lacking:
+    if lacking and not tolerated(visit):
         return required(visit)
     if visit.conditions.guards or visit.method in visit.route.guard:
         return await _guarded(house, visit)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from proxy.rules.content import VersionSource
+from proxy.rules.cors import Cors
 from proxy.rules.patterns import Pattern, Segment, parse
 
 UNSAFE_GUARDED = frozenset({"PUT", "PATCH", "DELETE"})
@@ -53,6 +54,20 @@ class OnStoreFailure(enum.StrEnum):
     PROBE = "probe"
 
 
+class RequireMode(enum.StrEnum):
+    """What a request without a condition that `require` demands is answered."""
+
+    ENFORCE = "enforce"
+    REPORT = "report"
+
+
+class WeakIfMatch(enum.StrEnum):
+    """Whether a tag that something on the way made weak counts in If-Match."""
+
+    STRICT = "strict"
+    RELAXED = "relaxed"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One route's settings, all of them resolved.
@@ -75,6 +90,10 @@ class Route:
         vary_by: request fields, or `cookie:NAME`, that are part of a resource's name.
         version: where the version of a representation comes from; None for the backend's validators, else the
             hash of the content.
+        require_mode: enforce (428), or report: what lacks a condition is counted and forwarded.
+        weak_if_match: strict (RFC 9110 section 13.1.1), or relaxed: `W/` in If-Match is overlooked.
+        status_header: whether responses say in Precondition-Status what was evaluated.
+        cors: which scripts of other origins may send conditions and see the answers.
     """
 
     match: str = "default"
@@ -93,6 +112,10 @@ class Route:
     query: frozenset[str] | None = None
     vary_by: tuple[str, ...] = ()
     version: VersionSource | None = None
+    require_mode: RequireMode = RequireMode.ENFORCE
+    weak_if_match: WeakIfMatch = WeakIfMatch.STRICT
+    status_header: bool = False
+    cors: Cors | None = None
 
 
 NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -105,12 +128,16 @@ class Router:
         routes: in the order in which they were written; the first that matches wins.
         default: the route of every path that none matches.
 
+    Attributes:
+        finishing: the routes that add something to every answer, by their match.
+
     Raises:
         PatternError: a route's match is no pattern (the settings have checked that before).
     """
 
     def __init__(self, routes: Sequence[Route], default: Route) -> None:
         self._default = default
+        self.finishing = {route.match: route for route in (*routes, default) if _finishes(route)}
         self._found: dict[int, tuple[Route, tuple[tuple[str, int], ...]]] = {}
         group, alternatives = 1, []
         for route in routes:
@@ -137,6 +164,10 @@ class Router:
         if not groups:
             return route, NO_PARAMETERS
         return route, {name: _value(route, match[group]) for name, group in groups}
+
+
+def _finishes(route: Route) -> bool:
+    return route.mode is not Mode.OFF and (route.status_header or route.cors is not None)
 
 
 def expression(route: Route, pattern: Pattern) -> str:

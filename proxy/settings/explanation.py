@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from proxy.rules import pointers
-from proxy.rules.routing import AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Route, Verify
+from proxy.rules.routing import (
+    AfterWrite,
+    EtagOnWrite,
+    Mode,
+    OnStoreFailure,
+    RequireMode,
+    Route,
+    Verify,
+    WeakIfMatch,
+)
 from proxy.settings.kinds import Forwarded, HostField
 from proxy.settings.model import Settings
 from proxy.settings.values import listed, written_duration, written_size
@@ -84,7 +93,9 @@ def _name(route: Route, settings: Settings) -> str:
 
 def _conditions(route: Route) -> Iterator[str]:
     would = "would get" if route.mode is Mode.REPORT else "else"
-    if route.require:
+    if route.require and route.require_mode is RequireMode.REPORT:
+        yield f"{_methods(route.require)} without a condition are counted (they would get 428)"
+    elif route.require:
         yield f"{_methods(route.require)} must carry a condition ({would} 428)"
     elif route.mode is Mode.ENFORCE:
         yield "conditions are checked where a request has one"
@@ -95,6 +106,12 @@ def _conditions(route: Route) -> Iterator[str]:
         yield "the backend is asked before every conditional write"
     elif route.verify is Verify.NEVER:
         yield "a recorded version is always believed"
+    if route.weak_if_match is WeakIfMatch.RELAXED:
+        yield "weakened tags count in If-Match"
+    if route.status_header:
+        yield "responses say in Precondition-Status what was evaluated"
+    if route.cors is not None:
+        yield f"scripts of {listed(sorted(route.cors.origins), 'and')} may send conditions and see ETag"
     if route.on_store_failure is OnStoreFailure.PROBE:
         yield "without the store, writes are checked by asking the backend, without a claim"
 

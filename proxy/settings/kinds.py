@@ -9,8 +9,17 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, PlainSerializer, SecretStr, WithJsonSchema
 
 from proxy.rules.content import VersionSource
+from proxy.rules.cors import Cors
 from proxy.rules.patterns import PatternError, parse
-from proxy.rules.routing import AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Verify
+from proxy.rules.routing import (
+    AfterWrite,
+    EtagOnWrite,
+    Mode,
+    OnStoreFailure,
+    RequireMode,
+    Verify,
+    WeakIfMatch,
+)
 from proxy.settings import addresses, structures, values
 from proxy.settings.values import quoted, text, wrong
 
@@ -255,6 +264,12 @@ VersionChoice = Annotated[
     PlainSerializer(structures.written_version),
     _schema(structures.VERSION_SCHEMA, {"type": "null"}),
 ]
+CorsChoice = Annotated[
+    Cors | None,
+    BeforeValidator(structures.cors),
+    PlainSerializer(structures.written_cors),
+    _schema(structures.CORS_SCHEMA, {"type": "null"}),
+]
 
 
 def _words(kind: type[StrEnum]) -> WithJsonSchema:
@@ -274,4 +289,6 @@ EtagOnWriteChoice = Annotated[EtagOnWrite, BeforeValidator(values.choice(EtagOnW
 OnStoreFailureChoice = Annotated[
     OnStoreFailure, BeforeValidator(values.choice(OnStoreFailure)), _words(OnStoreFailure)
 ]
+RequireModeChoice = Annotated[RequireMode, BeforeValidator(values.choice(RequireMode)), _words(RequireMode)]
+WeakIfMatchChoice = Annotated[WeakIfMatch, BeforeValidator(values.choice(WeakIfMatch)), _words(WeakIfMatch)]
 SlashChoice = Annotated[Slash, BeforeValidator(values.choice(Slash)), _words(Slash)]

@@ -9,7 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from proxy.rules.routing import UNSAFE_GUARDED, AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Route, Verify
+from proxy.rules.routing import (
+    UNSAFE_GUARDED,
+    AfterWrite,
+    EtagOnWrite,
+    Mode,
+    OnStoreFailure,
+    RequireMode,
+    Route,
+    Verify,
+    WeakIfMatch,
+)
 from proxy.settings import coherence, kinds
 from proxy.settings.addresses import Address, redacted
 from proxy.settings.kinds import Count, Duration, PositiveCount, PositiveDuration, PositiveSize, Size, Switch
@@ -140,6 +150,24 @@ class RouteOptions(Section):
         default=None,
         description="Where versions come from, if not the backend's validators or a hash of all content: "
         "ignore, ignore_text, from, modified, header. See docs/legacy-backends.md.",
+    )
+    require_mode: kinds.RequireModeChoice = Field(
+        default=RequireMode.ENFORCE,
+        description="Where `require` is not met: enforce (428), or report: count it and go on without.",
+    )
+    weak_if_match: kinds.WeakIfMatchChoice = Field(
+        default=WeakIfMatch.STRICT,
+        description="Tags in If-Match that something on the way made weak (W/): strict (412), or relaxed: "
+        "they count as what they were.",
+    )
+    status_header: Switch = Field(
+        default=False,
+        description="Whether responses say in Precondition-Status what was evaluated, and why.",
+    )
+    cors: kinds.CorsChoice = Field(
+        default=None,
+        description="Scripts of which origins may send conditions and see ETag and refusals: origins, "
+        "credentials, preflight.",
     )
 
 

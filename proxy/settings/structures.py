@@ -1,4 +1,4 @@
-"""Options that are small mappings: `version` of a route. Read whole, written back, and described."""
+"""Options that are small mappings, `version` and `cors`: read whole, written back, and described."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from proxy.rules import pointers
 from proxy.rules.content import VersionSource
+from proxy.rules.cors import Cors
 from proxy.rules.pointers import Pointer, PointerError
 from proxy.settings import values
 from proxy.settings.values import listed, near, quoted, text, wrong
@@ -50,16 +51,76 @@ VERSION_SCHEMA: Final[dict[str, Any]] = {
 }
 
 
+CORS_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["origins"],
+    "properties": {
+        "origins": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "string",
+                "pattern": r"^(?:\*|[A-Za-z][A-Za-z0-9+.\-]*://[^/?#@,\s]+)$",
+                "examples": ["https://app.example", "http://localhost:3000", "*"],
+            },
+            "description": "Origins whose scripts may use the route; * for every one.",
+        },
+        "credentials": {
+            "type": "boolean",
+            "description": "Whether they may send cookies and see what is answered then.",
+        },
+        "preflight": {
+            "enum": ["answer", "pass"],
+            "description": "Preflights are answered by the proxy, or by a backend that knows CORS; then what "
+            "conditional requests need is added.",
+        },
+    },
+}
+_ORIGIN: Final = re.compile(CORS_SCHEMA["properties"]["origins"]["items"]["pattern"])
+
+
+def cors(value: object) -> Cors | None:
+    """Which scripts of other origins are allowed; None for none."""
+    if value is None or isinstance(value, Cors):
+        return value
+    found = _mapping(value, "{origins: [https://app.example]}")
+    _known(found, CORS_SCHEMA["properties"])
+    origins = values.items(found.get("origins"))
+    read = frozenset(map(_origin, origins)) if isinstance(origins, (list, tuple)) else frozenset()
+    if not read:
+        raise wrong("allows no origin", "write origins: [https://app.example], or leave cors out")
+    credentials = values.switch(found.get("credentials", False))
+    if credentials and "*" in read:
+        raise wrong("would show every site what is only for its visitors", "name the origins instead of *")
+    passed = found.get("preflight", "answer")
+    if passed not in ("answer", "pass"):
+        raise wrong(f"preflight: {quoted(passed)} is not one of answer or pass", "write answer")
+    return Cors(read, credentials, passed == "pass")
+
+
+def written_cors(cors: Cors | None) -> dict[str, Any] | None:
+    """As it would be written in the file."""
+    if cors is None:
+        return None
+    preflight = "pass" if cors.passed else "answer"
+    return {"origins": sorted(cors.origins), "credentials": cors.credentials, "preflight": preflight}
+
+
+def _origin(value: object) -> str:
+    written = text(value)
+    if not _ORIGIN.fullmatch(written):
+        raise wrong(f"{quoted(written)} is no origin", "write scheme and host, such as https://app.example")
+    return written.lower()
+
+
 def version_source(value: object) -> VersionSource | None:
     """Where versions come from; None for the backend's validators, else a hash of all content."""
     if value is None or isinstance(value, VersionSource):
         return value
     found = _mapping(value, "{ignore: [/meta/generatedAt]}")
     read = {key: reader(key, found[key]) for key, reader in _VERSION.items() if key in found}
-    for key in found:
-        if key not in _VERSION:
-            meant = near(str(key), _VERSION)
-            raise wrong(f"has no key {quoted(key)}", f"write {meant or listed(_VERSION)}")
+    _known(found, _VERSION)
     if "from" in read and "header" in read:
         raise wrong("has its version from two places", "keep from, or header")
     if not read:
@@ -85,6 +146,12 @@ def written_version(source: VersionSource | None) -> dict[str, Any] | None:
         "header": source.header,
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _known(found: Mapping[Any, Any], known: Mapping[str, Any]) -> None:
+    for key in found:
+        if key not in known:
+            raise wrong(f"has no key {quoted(key)}", f"write {near(str(key), known) or listed(known)}")
 
 
 def _mapping(value: object, example: str) -> Mapping[Any, Any]:

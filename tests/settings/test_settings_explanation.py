@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from proxy.rules.content import VersionSource
-from proxy.rules.routing import AfterWrite, EtagOnWrite, Mode, OnStoreFailure, Route, Verify
+from proxy.rules.cors import Cors
+from proxy.rules.routing import (
+    AfterWrite,
+    EtagOnWrite,
+    Mode,
+    OnStoreFailure,
+    RequireMode,
+    Route,
+    Verify,
+    WeakIfMatch,
+)
 from proxy.settings import explained, load
 from proxy.settings.explanation import route_words, warnings
 
@@ -38,6 +48,8 @@ ROUTES = [
     (Route(query=frozenset(), **NO_GUARD),                                  [CHECKED, "the query does not count"]),
     (Route(query=frozenset({"b", "a"}), **NO_GUARD),                        [CHECKED, "only a and b of the query counts"]),
     (Route(version=VersionSource(ignore=(("a", "b"), ("c",)), field=("rev",)), **NO_GUARD), [CHECKED, "the version is /rev of the JSON content", "/a/b and /c of the JSON content do not count"]),
+    (Route(require=frozenset({"PUT"}), require_mode=RequireMode.REPORT, **NO_GUARD), ["PUT without a condition are counted (they would get 428)"]),
+    (Route(weak_if_match=WeakIfMatch.RELAXED, status_header=True, cors=Cors(frozenset({"https://b", "https://a"})), **NO_GUARD), [CHECKED, "weakened tags count in If-Match", "responses say in Precondition-Status what was evaluated", "scripts of https://a and https://b may send conditions and see ETag"]),
     (Route(version=VersionSource(header="X-R", modified=("at",), ignore_text=re.compile("x+")), **NO_GUARD), [CHECKED, "the version is the response's X-R", "the date is /at of the JSON content", "text that matches x+ does not count"]),
     (Route(vary_by=("authorization", "cookie:sid"), **NO_GUARD),            [CHECKED, "one resource for each authorization and cookie:sid"]),
 ]

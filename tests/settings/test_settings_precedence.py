@@ -112,7 +112,8 @@ def test_what_is_written_back_means_the_same(tmp_path: Path) -> None:
     file.write_text(
         f"upstream: {{url: {A}, timeout: 90s, connect_timeout: 250ms}}\nlimits: {{body: 1500}}\nadmin: off\n"
         "defaults: {query: none, version: {ignore: [/a~1b, /c], ignore_text: x+, from: /d, modified: /e}}\n"
-        "routes: [{match: /a, query: [x], vary_by: [Authorization, 'cookie:Sid']}]\n"
+        "routes: [{match: /a, query: [x], vary_by: [Authorization, 'cookie:Sid'],"
+        " cors: {origins: ['https://a.example'], preflight: pass}}]\n"
     )
     settings = load(file, {}, {})
     assert Settings.model_validate(settings.model_dump(mode="json")) == settings
