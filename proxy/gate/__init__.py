@@ -34,6 +34,7 @@ from proxy.rules.conditions import (
     named_conditions,
     parse_conditions,
 )
+from proxy.rules.mending import mended
 from proxy.rules.methods import effective_method
 from proxy.rules.minting import Minter, plain_tags
 from proxy.rules.patterns import expand
@@ -46,7 +47,7 @@ from proxy.rules.resources import (
     resource_key,
     spelling,
 )
-from proxy.rules.routing import Mode, Route, Router
+from proxy.rules.routing import Mode, Route, Router, WeakIfMatch
 from proxy.store import Store
 from proxy.upstream import Call, Upstream
 
@@ -186,6 +187,8 @@ class Gate:
                 return allowed
             return await self._pass_on(request, visit.wire, _unevaluated(request))
         visit.conditions = plain_tags(conditions)
+        if conditions.if_match is not None:
+            _mend(visit)
         # Whatever the method says: a backend may take it for a MOVE, and a claim too many only costs time.
         visit.destination = self._destination(request)
         if route.invalidates:
@@ -272,6 +275,13 @@ class Gate:
         if not task.cancelled() and task.exception() is not None:
             # Told to the client where there still is one; asyncio must not report it a second time.
             _log.debug("a write ended with %r", task.exception())
+
+
+def _mend(visit: Visit) -> None:
+    relaxed = visit.route.weak_if_match is WeakIfMatch.RELAXED
+    found = mended(visit.conditions, relaxed=relaxed)
+    if found is not None:
+        visit.conditions, visit.unmended = found, visit.conditions
 
 
 def _unevaluated(request: Request) -> Conditions:

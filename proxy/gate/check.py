@@ -11,7 +11,7 @@ from proxy.gate.read import observe
 from proxy.gate.refuse import answer_with, note, refused
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import doubted, is_same
-from proxy.rules.conditions import Condition
+from proxy.rules.conditions import Condition, Conditions
 from proxy.rules.fields import lower, replace
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.preferences import wants_representation
@@ -111,6 +111,13 @@ def _proceed(house: House, visit: Visit, decision: Proceed, state: Recorded) -> 
         # demands that something does.
         return Passed(state) if tolerated(visit) else Refused(required(visit), state)
     return Passed(state)
+
+
+def note_mended(house: House, visit: Visit, sent: Conditions, state: Recorded) -> None:
+    """Counts a write whose condition holds only since a rewritten tag was understood."""
+    if isinstance(evaluate(sent, visit.method, state), Refuse):
+        weak = isinstance(sent.if_match, tuple) and any(tag.weak for tag in sent.if_match)
+        house.journal.mended(visit.route.match, "weak" if weak else "suffix")
 
 
 def tolerated(visit: Visit) -> bool:

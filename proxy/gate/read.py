@@ -58,7 +58,10 @@ async def _forwarded(house: House, visit: Visit, stamp: Stamp | None) -> Answer:
 
 def kept_back(visit: Visit) -> frozenset[bytes]:
     """The condition fields that the backend is not shown, on this route."""
-    return withheld(visit.conditions) if visit.route.version is None else _ALL
+    if visit.route.version is not None:
+        return _ALL
+    held = withheld(visit.conditions)
+    return held if visit.unmended is None else held | {b"if-match"}  # the backend would not know it again
 
 
 def withheld(conditions: Conditions) -> frozenset[bytes]:

@@ -47,6 +47,9 @@ class Journal(Protocol):
     def ignored(self, route: str, condition: str) -> None:
         """A condition that had to be ignored."""
 
+    def mended(self, route: str, how: str) -> None:
+        """A condition held because a tag was taken for what it was before something rewrote it."""
+
     def unfit(self, route: str, fault: str) -> None:
         """Content that lacks what the route's `version` expects of it."""
 
@@ -106,6 +109,7 @@ class Visit:
         mark: of the Host and target; only versions that were seen under the same are believed.
         conditions: what the request asks for.
         destination: the key of a MOVE's or COPY's other end, or None.
+        unmended: the conditions as they were sent, where a tag of theirs may have been rewritten on the way.
         touched: keys of other resources that the write changes.
         erased: versions that other writes erased; see `aftermath.marked`.
         content: the content of a read, in the rare case that it has any.
@@ -120,6 +124,7 @@ class Visit:
     mark: str
     conditions: Conditions
     destination: str | None = None
+    unmended: Conditions | None = None
     touched: tuple[str, ...] = ()
     erased: tuple[Version, ...] = ()
     content: bytes | Source = b""

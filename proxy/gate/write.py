@@ -8,7 +8,7 @@ from dataclasses import replace as changed
 from proxy.body import Spool
 from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
-from proxy.gate.check import Refused, check, required, tolerated
+from proxy.gate.check import Refused, check, note_mended, required, tolerated
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, probe
 from proxy.gate.read import passed
@@ -95,6 +95,8 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     if isinstance(checked, Refused):
         await holding.restore({visit.key: checked.state})
         return checked.answer
+    if visit.unmended is not None:
+        note_mended(house, visit, visit.unmended, checked.state)
     await await_next_tag(checked.state, content)
     await holding.send_now()
     try:

@@ -119,6 +119,9 @@ class Metrics(Collector):
         self._unfit = Count(
             "unfit_content_total", "Content that lacks what the route's `version` expects.", "route", "fault"
         )
+        self._mended = Count(
+            "mended_tags_total", "Writes whose tag something on the way had rewritten.", "route", "how"
+        )
         self._recorded = Count("versions_recorded_total", "Versions put into the store.", "source")
         self._observations = Count("observations_total", "What became of versions seen in reads.", "result")
         self._waits = Durations("claim_wait_seconds", "Time that writes waited for a claim.", WAIT_BOUNDS)
@@ -198,6 +201,10 @@ class Metrics(Collector):
         """A condition was ignored."""
         self._ignored.values[route, condition] += 1
 
+    def mended(self, route: str, how: str) -> None:
+        """A rewritten tag was understood; `how` it was: by a "suffix", or made "weak"."""
+        self._mended.values[route, how] += 1
+
     def unfit(self, route: str, fault: str) -> None:
         """Content lacks what `version` expects; `fault` is a value of `proxy.rules.content.Fault`."""
         self._unfit.values[route, fault] += 1
@@ -245,7 +252,7 @@ class Metrics(Collector):
         return (
             *(self._requests, self._seconds, self._outcomes, self._ignored),
             *(self._probes, self._behind, self._unrecorded, self._unfit),
-            *(self._recorded, self._observations),
+            *(self._mended, self._recorded, self._observations),
             *(self._waits, self._leases, self._store_seconds, self._store_errors),
             *(self._upstream_seconds, self._upstream_errors),
             *self._watches.values(),
