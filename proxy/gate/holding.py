@@ -75,6 +75,11 @@ class Holding:
         """Versions of the written resource that others had erased; see `aftermath.marked`."""
         return self._claims[self._exclusive[0]].erased if self._exclusive else ()
 
+    @property
+    def fence(self) -> int:
+        """Grows with every claim of the written resource: a backend that checks it can refuse a late one."""
+        return self._claims[(*self._exclusive, *self._shared)[0]].fence
+
     async def send_now(self) -> None:
         """Says that the write is about to be sent: the leases must cover the backend's longest work (rule 4).
 

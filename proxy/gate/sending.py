@@ -14,7 +14,7 @@ from proxy.gate.read import kept_back
 from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import ambiguous_until, named_resources
-from proxy.rules.fields import reply_fields
+from proxy.rules.fields import replace, reply_fields
 from proxy.rules.versions import Recorded
 from proxy.upstream import Call, Fields, Reply, Source
 
@@ -60,15 +60,22 @@ class Permitted:
 
 
 async def send(
-    house: House, visit: Visit, content: bytes | Source, permit: Callable[[], None] | None = None
+    house: House,
+    visit: Visit,
+    content: bytes | Source,
+    permit: Callable[[], None] | None = None,
+    fence: int | None = None,
 ) -> Reply:
     """Forwards the write. The backend is not shown a condition on a tag that it does not know.
 
     Args:
         permit: asked before every piece; see `Holding.permit`.
+        fence: see `Holding.fence`; None without a claim.
     """
     request = visit.request
     fields = house.outgoing.of(request, kept_back(visit) - {b"range", b"if-range"})
+    if visit.route.fence:  # the client's own is no fence
+        fields = replace(fields, b"X-Precondition-Fence", None if fence is None else b"%d" % fence)
     if permit is not None and not isinstance(content, bytes):
         content = Permitted(content, permit)
     call = Call(request.method, visit.wire, fields, content, early=request.early, once=True, permit=permit)

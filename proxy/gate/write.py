@@ -100,7 +100,7 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     await await_next_tag(checked.state, content)
     await holding.send_now()
     try:
-        reply = await send(house, visit, content, holding.permit)
+        reply = await send(house, visit, content, holding.permit, holding.fence)
     except UpstreamError as fault:
         if not fault.maybe_applied:
             await holding.restore({visit.key: checked.state})
@@ -215,7 +215,7 @@ async def _unclaimed(house: House, visit: Visit) -> Answer:
     async with holding:
         await holding.send_now()
         try:
-            reply = await send(house, visit, _streamed(visit))
+            reply = await send(house, visit, _streamed(visit), fence=holding.fence)
         except BodyError:
             await holding.settle({})  # an incomplete message is not carried out (RFC 9112 section 8)
             raise

@@ -92,6 +92,7 @@ class Route:
             hash of the content.
         require_mode: enforce (428), or report: what lacks a condition is counted and forwarded.
         weak_if_match: strict (RFC 9110 section 13.1.1), or relaxed: `W/` in If-Match is overlooked.
+        fence: whether writes carry X-Precondition-Fence, a number that grows with every write of a resource.
         status_header: whether responses say in Precondition-Status what was evaluated.
         cors: which scripts of other origins may send conditions and see the answers.
     """
@@ -114,6 +115,7 @@ class Route:
     version: VersionSource | None = None
     require_mode: RequireMode = RequireMode.ENFORCE
     weak_if_match: WeakIfMatch = WeakIfMatch.STRICT
+    fence: bool = False
     status_header: bool = False
     cors: Cors | None = None
 

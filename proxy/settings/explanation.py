@@ -108,6 +108,8 @@ def _conditions(route: Route) -> Iterator[str]:
         yield "a recorded version is always believed"
     if route.weak_if_match is WeakIfMatch.RELAXED:
         yield "weakened tags count in If-Match"
+    if route.fence:
+        yield "writes carry X-Precondition-Fence"
     if route.status_header:
         yield "responses say in Precondition-Status what was evaluated"
     if route.cors is not None:

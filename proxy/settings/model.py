@@ -160,6 +160,10 @@ class RouteOptions(Section):
         description="Tags in If-Match that something on the way made weak (W/): strict (412), or relaxed: "
         "they count as what they were.",
     )
+    fence: Switch = Field(
+        default=False,
+        description="Whether writes carry X-Precondition-Fence, a number that grows with every write.",
+    )
     status_header: Switch = Field(
         default=False,
         description="Whether responses say in Precondition-Status what was evaluated, and why.",

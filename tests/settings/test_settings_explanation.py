@@ -49,7 +49,7 @@ ROUTES = [
     (Route(query=frozenset({"b", "a"}), **NO_GUARD),                        [CHECKED, "only a and b of the query counts"]),
     (Route(version=VersionSource(ignore=(("a", "b"), ("c",)), field=("rev",)), **NO_GUARD), [CHECKED, "the version is /rev of the JSON content", "/a/b and /c of the JSON content do not count"]),
     (Route(require=frozenset({"PUT"}), require_mode=RequireMode.REPORT, **NO_GUARD), ["PUT without a condition are counted (they would get 428)"]),
-    (Route(weak_if_match=WeakIfMatch.RELAXED, status_header=True, cors=Cors(frozenset({"https://b", "https://a"})), **NO_GUARD), [CHECKED, "weakened tags count in If-Match", "responses say in Precondition-Status what was evaluated", "scripts of https://a and https://b may send conditions and see ETag"]),
+    (Route(weak_if_match=WeakIfMatch.RELAXED, fence=True, status_header=True, cors=Cors(frozenset({"https://b", "https://a"})), **NO_GUARD), [CHECKED, "weakened tags count in If-Match", "writes carry X-Precondition-Fence", "responses say in Precondition-Status what was evaluated", "scripts of https://a and https://b may send conditions and see ETag"]),
     (Route(version=VersionSource(header="X-R", modified=("at",), ignore_text=re.compile("x+")), **NO_GUARD), [CHECKED, "the version is the response's X-R", "the date is /at of the JSON content", "text that matches x+ does not count"]),
     (Route(vary_by=("authorization", "cookie:sid"), **NO_GUARD),            [CHECKED, "one resource for each authorization and cookie:sid"]),
 ]
