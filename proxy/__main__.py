@@ -1,4 +1,4 @@
-"""The command line: `precondition-proxy serve | check | schema`, also `python -m proxy`."""
+"""The command line: `precondition-proxy serve | check | inspect | schema`, also `python -m proxy`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 from proxy import __version__
 from proxy.errors import ConfigurationError
+from proxy.reloading import Source
 from proxy.settings import Settings, config_file, explained, load, schema_text
 
 NAME = "precondition-proxy"
@@ -40,11 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> int:
-    settings = _settings(given)
+    source = Source.of(config_file(given.config, os.environ), lambda: _settings(given))
+    settings = source.load()
     # Only a proxy that really runs pays for importing the whole house.
     from proxy.app import serve
 
-    return serve(settings, config_file(given.config, os.environ), lambda: _settings(given))
+    return serve(settings, source)
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -55,6 +58,24 @@ def _check(given: argparse.Namespace) -> int:
 def _schema(_: argparse.Namespace) -> int:
     print(schema_text())
     return 0
+
+
+def _inspect(given: argparse.Namespace) -> int:
+    from proxy.inspection import inspect, sender, try_out, written
+
+    fields = {
+        name.strip(): value.strip() for name, _, value in (line.partition(":") for line in given.header)
+    }
+    status = 0
+    for url in dict.fromkeys([*given.url, *given.scratch]):
+        try:
+            send = sender(url, fields)
+            found = inspect(send)
+            print(written(url, found, try_out(send) if url in given.scratch else ()))
+        except (OSError, HTTPException, ValueError) as fault:
+            print(f"{url}\n  cannot be looked at: {fault}", file=sys.stderr)
+            status = 1
+    return status
 
 
 def _settings(given: argparse.Namespace) -> Settings:
@@ -69,12 +90,36 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Flags beat PROXY_* environment variables, and these beat the file.",
     )
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="serve | check | schema", required=True)
+    commands = parser.add_subparsers(
+        title="commands", metavar="serve | check | inspect | schema", required=True
+    )
     _command(commands.add_parser("serve", help="run the proxy"), _serve)
     _command(commands.add_parser("check", help="say what the configuration does, or what is wrong"), _check)
+    _inspection(
+        commands.add_parser("inspect", help="look at a backend: what it supports, which route to write")
+    )
     schema = commands.add_parser("schema", help="print the JSON Schema of the configuration file")
     schema.set_defaults(command=_schema)
     return parser
+
+
+def _inspection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", nargs="*", metavar="URL", help="resources of the backend; they are only read")
+    parser.add_argument(
+        *("--header", "-H"),
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="sent with every request, such as Authorization",
+    )
+    parser.add_argument(
+        "--scratch",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a resource that may be WRITTEN: with its own content, under conditions that do not hold",
+    )
+    parser.set_defaults(command=_inspect)
 
 
 def _command(parser: argparse.ArgumentParser, command: Callable[[argparse.Namespace], int]) -> None:

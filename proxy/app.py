@@ -10,9 +10,8 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 import uvloop
@@ -25,7 +24,7 @@ from proxy.exchange import Answer, Request
 from proxy.gate import Gate, Outgoing
 from proxy.log import AccessLog, AccessRecord, own_stdout, setup
 from proxy.metrics import Metrics, Watched
-from proxy.reloading import Reloading, restart_needed
+from proxy.reloading import Reloading, Source, restart_needed
 from proxy.rules.minting import Minter
 from proxy.rules.renaming import same_names
 from proxy.rules.routing import Router
@@ -246,13 +245,12 @@ class App:
             )
 
 
-def serve(settings: Settings, path: Path | None = None, again: Callable[[], Settings] | None = None) -> int:
+def serve(settings: Settings, source: Source | None = None) -> int:
     """Runs the proxy until SIGTERM or SIGINT.
 
     Args:
         settings: valid ones.
-        path: the file that they came from, which is watched for changes.
-        again: reads them again, for SIGHUP and a changed file.
+        source: where they came from, and are read again from after SIGHUP and changes of the file.
 
     Returns:
         the exit status: 0, or 2 where a port could not be opened.
@@ -260,16 +258,16 @@ def serve(settings: Settings, path: Path | None = None, again: Callable[[], Sett
     setup(settings.log.level.value, settings.log.format.value)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, path, again or (lambda: settings)))
+            runner.run(_run(settings, source or Source.of(None, lambda: settings)))
     except ConfigurationError as fault:
         print(f"precondition-proxy: {fault}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _run(settings: Settings, path: Path | None, again: Callable[[], Settings]) -> None:
+async def _run(settings: Settings, source: Source) -> None:
     app = App(settings)
-    reloading = Reloading(path, again, app.reload, app.count_reload)
+    reloading = Reloading(source, app.reload, app.count_reload)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,28 +17,46 @@ EVERY: Final = 1.0  # seconds between two looks at the file
 RELOADABLE: Final = frozenset({"routes", "defaults"})
 
 _log = logging.getLogger("proxy.reloading")
-_Stamp = tuple[int, int, int] | None
+Stamp = tuple[int, int, int] | None
+"""What tells one state of a file from another; None where there is no file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the configuration comes from. Make it before the first load, so that no change is overlooked.
+
+    Attributes:
+        load: reads the configuration: file, environment and flags.
+        path: the file, or None where the configuration has none.
+        known: the state of the file before it was read.
+    """
+
+    load: Callable[[], Settings]
+    path: Path | None
+    known: Stamp
+
+    @staticmethod
+    def of(path: Path | None, load: Callable[[], Settings]) -> Source:
+        """The source as it is now."""
+        return Source(load, path, stamp(path))
 
 
 class Reloading:
-    """Watches one file, or nothing but the signal.
+    """Watches the source, or nothing but the signal.
 
     Args:
-        path: the file, or None where the configuration has none.
-        load: reads the configuration, file, environment and flags; runs in a thread.
+        source: is read in a thread.
         apply: puts it in force, and says what became of it: "applied" or "unchanged".
         count: is told what became of each attempt.
     """
 
     def __init__(
         self,
-        path: Path | None,
-        load: Callable[[], Settings],
+        source: Source,
         apply: Callable[[Settings], Awaitable[str]],
         count: Callable[[str], None],
     ) -> None:
-        self._path = path
-        self._load = load
+        self._source = source
         self._apply = apply
         self._count = count
         self._asked = asyncio.Event()
@@ -48,20 +67,20 @@ class Reloading:
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
-        known = last = self._stamp()
+        known, last = self._source.known, stamp(self._source.path)
         while True:
             asked = await self._ask_within(EVERY)
-            stamp = self._stamp()
+            now = stamp(self._source.path)
             # A file that still changes is not read: it may be half written.
-            if asked or (stamp != known and stamp == last):
-                known = stamp
+            if asked or (now != known and now == last):
+                known = now
                 await self.reload()
-            last = stamp
+            last = now
 
     async def reload(self) -> None:
         """Reads it once; a configuration that cannot be used changes nothing."""
         try:
-            result = await self._apply(await asyncio.to_thread(self._load))
+            result = await self._apply(await asyncio.to_thread(self._source.load))
         except ConfigurationError as fault:
             _log.error("the new configuration cannot be used, the old one stays: %s", fault)
             result = "refused"
@@ -76,15 +95,16 @@ class Reloading:
         self._asked.clear()
         return True
 
-    def _stamp(self) -> _Stamp:
-        """What tells one state of the file from another, also where a link is turned to another file."""
-        if self._path is None:
-            return None
-        try:
-            status = os.stat(self._path)
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+
+def stamp(path: Path | None) -> Stamp:
+    """The state of a file; another one also where a link is turned to another file, as in a ConfigMap."""
+    if path is None:
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def restart_needed(old: Settings, new: Settings) -> list[str]:

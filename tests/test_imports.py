@@ -35,7 +35,7 @@ TABLE: dict[str, str] = {
     "reloading":  "settings errors |",
     "app":        "rules errors store upstream tags body exchange gate metrics log edge admin settings"
                   " reloading | aiohttp uvloop",
-    "__main__":   "settings errors app | uvloop",
+    "__main__":   "settings errors reloading app | uvloop",
 }
 # fmt: on
 
