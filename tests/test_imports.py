@@ -35,7 +35,8 @@ TABLE: dict[str, str] = {
     "reloading":  "settings errors |",
     "app":        "rules errors store upstream tags body exchange gate metrics log edge admin settings"
                   " reloading | aiohttp uvloop",
-    "__main__":   "settings errors reloading app | uvloop",
+    "inspection": "rules |",
+    "__main__":   "settings errors reloading app inspection | uvloop",
 }
 # fmt: on
 
