@@ -59,6 +59,11 @@ class Body:
         return self._stream is None
 
     @property
+    def received(self) -> int:
+        """How many bytes of it have arrived so far."""
+        return 0 if self._stream is None else self._stream.total_bytes
+
+    @property
     def unread(self) -> bool:
         """Whether some of it has not been taken yet."""
         return self._stream is not None and not self._stream.at_eof()

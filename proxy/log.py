@@ -96,7 +96,7 @@ class AccessRecord:
         route: the matched route's pattern.
         outcome, condition, reason: what the gate decided, as in the metrics.
         seconds: from the head to the end of the response.
-        upstream, store, claim: seconds of it that the backend, the store and the wait for the claim took.
+        upstream, claim: seconds of it that the backend, and getting the claim, took.
         received, sent: bytes of the request's and the response's content.
         client: the peer's address.
         request_id: X-Request-ID, kept or made.
@@ -112,7 +112,6 @@ class AccessRecord:
     reason: str = ""
     seconds: float = 0.0
     upstream: float = 0.0
-    store: float = 0.0
     claim: float = 0.0
     received: int = 0
     sent: int = 0
@@ -133,7 +132,7 @@ def json_line(record: AccessRecord) -> str:
         f',"route":{quoted(record.route)},"status":{record.status},"outcome":{quoted(record.outcome)}'
         f',"condition":{quoted(record.condition)},"reason":{quoted(record.reason)}'
         f',"ms":{record.seconds * 1e3:.3f},"upstream_ms":{record.upstream * 1e3:.3f}'
-        f',"store_ms":{record.store * 1e3:.3f},"claim_ms":{record.claim * 1e3:.3f}'
+        f',"claim_ms":{record.claim * 1e3:.3f}'
         f',"received":{record.received},"sent":{record.sent}'
         f',"client":{quoted(record.client)},"request_id":{quoted(record.request_id)}}}\n'
     )
@@ -149,7 +148,7 @@ def text_line(record: AccessRecord) -> str:
     safe = " ".join(word if _PLAIN.fullmatch(word) else quoted(word) for word in words)
     return (
         f"{moment(record.time)} {safe} {record.seconds * 1e3:.1f}ms"
-        f" (upstream {record.upstream * 1e3:.1f}, store {record.store * 1e3:.1f},"
+        f" (upstream {record.upstream * 1e3:.1f},"
         f" claim {record.claim * 1e3:.1f}) {record.received}/{record.sent} bytes\n"
     )
 

@@ -50,7 +50,6 @@ def test_a_json_line_tells_all() -> None:
             reason="stale_tag",
             seconds=0.0121,
             upstream=0.01,
-            store=0.001,
             claim=0.0005,
             received=7,
             sent=200,
@@ -69,7 +68,6 @@ def test_a_json_line_tells_all() -> None:
         "reason": "stale_tag",
         "ms": 12.1,
         "upstream_ms": 10.0,
-        "store_ms": 1.0,
         "claim_ms": 0.5,
         "received": 7,
         "sent": 200,
@@ -81,7 +79,7 @@ def test_a_json_line_tells_all() -> None:
 def test_a_text_line_reads_well() -> None:
     assert text_line(record(route="/notes/{id}", client="::1", seconds=0.0121)) == (
         "2023-11-14T22:13:20.123Z ::1 PUT /notes/1 412 - - - /notes/{id} -"
-        " 12.1ms (upstream 0.0, store 0.0, claim 0.0) 0/0 bytes\n"
+        " 12.1ms (upstream 0.0, claim 0.0) 0/0 bytes\n"
     )
 
 
