@@ -238,6 +238,7 @@ class App:
                     seconds=seconds,
                     upstream=trace.upstream_seconds,
                     claim=trace.claim_wait,
+                    received=request.body.received,
                     sent=sent,
                     client=request.peer,
                     request_id=request.id,
