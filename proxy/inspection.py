@@ -9,16 +9,15 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.rules import pointers
 from proxy.rules.canonical import NotCanonical, parsed
 from proxy.rules.content import moment
 from proxy.rules.etags import EntityTag
-from proxy.rules.pointers import Pointer
 
 _REVISIONS: Final = ("_rev", "rev", "revision", "version", "_etag", "etag", "lock_version", "row_version")
 _REVISION_FIELDS: Final = ("X-Revision", "X-Version", "X-Resource-Version", "X-Rev")
@@ -26,7 +25,6 @@ _DATES: Final = ("updated_at", "updatedAt", "modified_at", "modifiedAt", "last_m
 _DATES_TOO: Final = ("_updated", "updated", "modified")
 _AN_ID: Final = re.compile(r"\d+|[0-9a-fA-F-]{16,}")
 _STALE: Final = '"precondition-proxy-inspects"'
-_MOST_PARTS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ def _stability(found: Findings, first: Seen, second: Seen) -> None:
     if first.body == second.body:
         found.itself.append("the content is the same on two GETs")
         return
-    parts = differing(first.body, second.body)
+    parts = pointers.differing(first.body, second.body)
     if parts is None:
         found.itself.append("the content is different on every GET, and is no JSON")
         found.route += [
@@ -156,31 +154,6 @@ def _stability(found: Findings, first: Seen, second: Seen) -> None:
         found.itself.append(f"the content is different on every GET, in {written}")
         found.route += ["version:", f"  ignore: [{written}]"]
     found.adds.append("one ETag for content that only differs in what is ignored")
-
-
-def differing(one: bytes, other: bytes) -> list[Pointer] | None:
-    """The parts in which two JSON documents differ, None where they are no JSON, or differ everywhere."""
-    try:
-        parts = list(_parts(parsed(one), parsed(other), ()))
-    except NotCanonical:
-        return None
-    return None if () in parts or len(parts) > _MOST_PARTS else parts
-
-
-def _parts(one: Any, other: Any, at: Pointer) -> Iterator[Pointer]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in {**one, **other}:
-            if name in one and name in other:
-                yield from _parts(one[name], other[name], (*at, name))
-            else:
-                yield (*at, name)
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        inner = [
-            part for pair in zip(one, other, strict=True) for part in _parts(*pair, (*at, pointers.EVERY))
-        ]
-        yield from dict.fromkeys(inner)
-    elif one != other:
-        yield at
 
 
 def _tags(found: Findings, first: Seen, second: Seen, send: Send) -> None:

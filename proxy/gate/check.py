@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from proxy.errors import StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.probe import Found, Relayed, probe
 from proxy.gate.read import observe
@@ -13,6 +14,7 @@ from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import doubted, is_same
 from proxy.rules.conditions import Condition, Conditions
 from proxy.rules.fields import lower, replace
+from proxy.rules.pointers import differing, written
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.preferences import wants_representation
 from proxy.rules.refusals import condition_required
@@ -154,6 +156,8 @@ async def _ask(
         stamp is None and found.settled
     ):  # without the claim, a write of somebody else may explain the change; `observe` knows
         _compare(house, visit, recorded, found)
+        if house.suspicion.to_judge(visit.route.match, visit.key):
+            await _read_twice(house, visit, found)
     found.state = doubted(recorded, found.state, visit.erased)
     if stamp is not None and found.settled:
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
@@ -176,7 +180,25 @@ def _compare(house: House, visit: Visit, recorded: Recorded, found: Found) -> No
         if all(version.variant != seen.variant for version in recorded.versions):
             return  # another representation, not another version
     house.journal.changed_behind(visit.route.match)
-    house.suspicion.raise_for(visit.route.match)
+    house.suspicion.raise_for(visit.route.match, visit.key)
+
+
+async def _read_twice(house: House, visit: Visit, first: Found) -> None:
+    """Tells unstable content from what somebody else wrote: under the claim, nothing should change now."""
+    asked = visit.request.trace.probe
+    try:
+        second = await probe(house, visit, "twice")
+    except (UpstreamError, StoreUnavailable):
+        return  # another write will tell
+    finally:
+        visit.request.trace.probe = asked
+    if not isinstance(second, Found) or not second.settled:
+        return
+    if isinstance(first.state, Known) and isinstance(second.state, Known):
+        same = _shows(first.state.versions[0], second.state.versions[0])
+        parts = None if same else differing(first.content or b"", second.content or b"") or ()
+        house.suspicion.judge(visit.route.match, None if parts is None else [*map(written, parts)])
+        house.journal.judged(visit.route.match, "written" if same else "unstable")
 
 
 def _shows(version: Version, seen: Version) -> bool:

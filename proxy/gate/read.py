@@ -316,10 +316,10 @@ def part_of(answer: Answer, text: str) -> Answer:
 def observe(house: House, visit: Visit, stamp: Stamp | None, version: Version | Absent) -> None:
     """Records beside the response what a GET showed."""
     if stamp is not None:
-        house.store.observe(visit.key, stamp, version, partial(_noted, house, visit.route.match))
+        house.store.observe(visit.key, stamp, version, partial(_noted, house, visit.route.match, visit.key))
 
 
-def _noted(house: House, route: str, result: Observed) -> None:
+def _noted(house: House, route: str, key: str, result: Observed) -> None:
     house.journal.observation(result.value)
     match result:
         case Observed.RECORDED:
@@ -327,7 +327,7 @@ def _noted(house: House, route: str, result: Observed) -> None:
         case Observed.CHANGED:
             house.journal.recorded("read")
             house.journal.changed_behind(route)
-            house.suspicion.raise_for(route)
+            house.suspicion.raise_for(route, key)
         case Observed.LOST:
             house.journal.unrecorded(route)
         case Observed.SAME | Observed.REFUSED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _log = logging.getLogger("proxy.gate")
 
@@ -20,10 +20,11 @@ class Suspicion:
         self._clock = clock
         self._period = period
         self._until: dict[str, float] = {}
+        self._unjudged: dict[str, str] = {}
         self._always = False
 
-    def raise_for(self, route: str) -> None:
-        """Notes such a change; says so in the log when the period begins."""
+    def raise_for(self, route: str, key: str) -> None:
+        """Notes such a change of a resource; says so in the log when the period begins."""
         if not self.holds_for(route):
             _log.warning(
                 "route %s: a resource changed although no write through the proxy did it; "
@@ -32,7 +33,31 @@ class Suspicion:
                 route,
                 self._period,
             )
+            self._unjudged[route] = key
         self._until[route] = self._clock() + self._period
+
+    def to_judge(self, route: str, key: str) -> bool:
+        """Whether this is the resource that raised the suspicion, and nobody has read it twice yet."""
+        return self._unjudged.get(route) == key
+
+    def judge(self, route: str, parts: Sequence[str] | None) -> None:
+        """Says in the log what it is: two readings, one after the other, tell the one from the other.
+
+        Args:
+            parts: in what they differ (none where that cannot be told), None where they are the same.
+        """
+        del self._unjudged[route]
+        if parts is None:
+            _log.warning(
+                "route %s: read twice, the resource is the same: somebody writes past the proxy", route
+            )
+        else:
+            _log.warning(
+                "route %s: read twice, the resource is different%s: its content is unstable, so that no tag "
+                "of it is ever current; set `version: {ignore: ...}` (docs/legacy-backends.md)",
+                route,
+                f" in {', '.join(parts)}" if parts else "",
+            )
 
     def raise_for_all(self) -> None:
         """Verifies every route from now on."""

@@ -47,6 +47,9 @@ class Journal(Protocol):
     def ignored(self, route: str, condition: str) -> None:
         """A condition that had to be ignored."""
 
+    def judged(self, route: str, finding: str) -> None:
+        """A suspicious resource was read twice: it is "unstable", or somebody has "written" it."""
+
     def mended(self, route: str, how: str) -> None:
         """A condition held because a tag was taken for what it was before something rewrote it."""
 

@@ -116,6 +116,9 @@ class Metrics(Collector):
         self._unrecorded = Count(
             "unrecorded_reads_total", "Reads passed unrecorded: the store was out of reach.", "route"
         )
+        self._judged = Count(
+            "suspicions_judged_total", "What reading such a resource twice has told.", "route", "finding"
+        )
         self._unfit = Count(
             "unfit_content_total", "Content that lacks what the route's `version` expects.", "route", "fault"
         )
@@ -201,6 +204,10 @@ class Metrics(Collector):
         """A condition was ignored."""
         self._ignored.values[route, condition] += 1
 
+    def judged(self, route: str, finding: str) -> None:
+        """A change behind the proxy was looked into: the content is "unstable", or somebody has "written"."""
+        self._judged.values[route, finding] += 1
+
     def mended(self, route: str, how: str) -> None:
         """A rewritten tag was understood; `how` it was: by a "suffix", or made "weak"."""
         self._mended.values[route, how] += 1
@@ -251,7 +258,7 @@ class Metrics(Collector):
         """Every metric, in the order of the page."""
         return (
             *(self._requests, self._seconds, self._outcomes, self._ignored),
-            *(self._probes, self._behind, self._unrecorded, self._unfit),
+            *(self._probes, self._behind, self._judged, self._unrecorded, self._unfit),
             *(self._mended, self._recorded, self._observations),
             *(self._waits, self._leases, self._store_seconds, self._store_errors),
             *(self._upstream_seconds, self._upstream_errors),

@@ -6,9 +6,13 @@ One thing is added: a step `*` stands for every element of an array and every me
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
+from proxy.rules.canonical import NotCanonical, parsed
+
 EVERY: Final = "*"
+_MOST_PARTS: Final = 12  # two documents that differ in more are just two documents
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}")  # RFC 6901 section 4: no leading zeros
 _STRAY_TILDE: Final = re.compile(r"~(?![01])")
 
@@ -72,6 +76,29 @@ def remove(document: Any, pointer: Pointer) -> None:
                 del parent[key]
             else:
                 parent[key] = None
+
+
+def differing(one: bytes, other: bytes) -> list[Pointer] | None:
+    """The parts in which two JSON documents differ, None where they are no JSON, or differ everywhere."""
+    try:
+        parts = list(_parts(parsed(one), parsed(other), ()))
+    except NotCanonical:
+        return None
+    return None if () in parts or len(parts) > _MOST_PARTS else parts
+
+
+def _parts(one: Any, other: Any, at: Pointer) -> Iterator[Pointer]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in {**one, **other}:
+            if name in one and name in other:
+                yield from _parts(one[name], other[name], (*at, name))
+            else:
+                yield (*at, name)
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        inner = [part for pair in zip(one, other, strict=True) for part in _parts(*pair, (*at, EVERY))]
+        yield from dict.fromkeys(inner)
+    elif one != other:
+        yield at
 
 
 def _all(document: Any, pointer: list[str]) -> list[Any]:

@@ -12,7 +12,8 @@ import yaml
 from support.legacy import Exchange, Legacy
 from support.proxies import ROOT
 
-from proxy.inspection import differing, match_of
+from proxy.inspection import match_of
+from proxy.rules.pointers import differing
 from proxy.settings import Settings
 
 MODIFIED = "Sun, 06 Nov 1994 08:49:37 GMT"
