@@ -19,26 +19,26 @@ class History:
     """Samples of the totals."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, Totals]] = deque(maxlen=KEPT)
+        self._samples: deque[tuple[float, Totals, tuple[int, int]]] = deque(maxlen=KEPT)
 
     def sample(self, now: float, totals: Totals) -> None:
         """Keeps the totals of a moment, in seconds since the epoch."""
         if not self._samples or now > self._samples[-1][0]:
-            self._samples.append((now, totals))
+            self._samples.append((now, totals, _sum(totals)))
 
     def rates(self, now: float, totals: Totals) -> dict[str, tuple[float, float]]:
         """Requests and refusals per second over the last minute, by route."""
         if not self._samples:
             return dict.fromkeys(totals, (0.0, 0.0))
-        then, before = self._samples[max(0, len(self._samples) - WINDOW)]
+        then, before, _ = self._samples[max(0, len(self._samples) - WINDOW)]
         seconds = now - then
         return {route: _rate(before.get(route, (0, 0)), after, seconds) for route, after in totals.items()}
 
     def series(self) -> dict[str, list[float]]:
         """What a chart shows: moments, and requests and refusals per second of all routes before each."""
         times, requests, refused = [], [], []
-        for (then, before), (now, after) in pairwise(self._samples):
-            rate = _rate(_sum(before), _sum(after), now - then)
+        for (then, _, before), (now, _, after) in pairwise(self._samples):
+            rate = _rate(before, after, now - then)
             times.append(round(now, 1))
             requests.append(round(rate[0], 3))
             refused.append(round(rate[1], 3))

@@ -41,6 +41,7 @@ class Watching:
         self._document = document
         self._watchers = 0
         self._stopped = asyncio.Event()
+        self._made, self._made_at = b": nothing yet\n\n", -EVERY
         folder = resources.files("proxy.admin").joinpath("static")
         self._files = {path: folder.joinpath(name).read_bytes() for path, (name, _) in _FILES.items()}
 
@@ -81,13 +82,20 @@ class Watching:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         while not self._stopped.is_set():
-            event = f"retry: 2000\ndata: {json.dumps(await self._document())}\n\n"
             try:
-                await response.write(event.encode("ascii"))
+                await response.write(await self._event())
             except ConnectionError:
                 break
             await self._pause()
         return response
+
+    async def _event(self) -> bytes:
+        """What the page shows; one document for all who watch at this time."""
+        now = asyncio.get_running_loop().time()
+        if now - self._made_at >= EVERY / 2:
+            self._made_at = now
+            self._made = f"retry: 2000\ndata: {json.dumps(await self._document())}\n\n".encode("ascii")
+        return self._made
 
     async def _pause(self) -> None:
         try:
