@@ -67,16 +67,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise NotCanonical("two members of one object have the same name")
-    if len(found) < 2:
-        return found
-    if all(map(str.isascii, found)):
-        return dict(sorted(found.items()))
-    return dict(sorted(found.items(), key=_utf16))
+    names = sorted(found)
+    if not "".join(names).isascii():
+        names.sort(key=_utf16)
+    return {name: found[name] for name in names}
 
 
-def _utf16(member: tuple[str, Any]) -> bytes:
+def _utf16(name: str) -> bytes:
     """RFC 8785 section 3.2.3: names are ordered by their UTF-16 code units."""
-    return member[0].encode("utf-16-be", "surrogatepass")
+    return name.encode("utf-16-be", "surrogatepass")
 
 
 def _constant(name: str) -> Any:

@@ -44,6 +44,11 @@ def test_the_samples_of_the_rfc() -> None:
     ]
 
 
+def test_names_are_ordered_by_utf16_at_every_place() -> None:
+    names = ["a\ufb33", "a\U0001f600", "b"]
+    assert list(json.loads(form(json.dumps(dict.fromkeys(names))))) == ["a\U0001f600", "a\ufb33", "b"]
+
+
 @pytest.mark.parametrize(
     ("written", "one_form"),
     [
