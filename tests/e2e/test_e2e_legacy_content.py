@@ -32,7 +32,7 @@ def document(legacy: Legacy, **parts: Any) -> dict[str, Any]:
     async def store(exchange: Exchange) -> None:
         held.clear()
         held.update(json.loads(await exchange.content()))
-        await exchange.answer(204, ("ETag", '"of the backend"'))
+        await exchange.answer(204, ("ETag", '"of-the-backend"'))
 
     legacy.on("GET", "/a", show)
     legacy.on("HEAD", "/a", show)
@@ -188,3 +188,17 @@ async def test_representations_with_one_revision_have_tags_of_their_own(
     _, client = await one(start_proxy, connect, **{"from": "/rev"})
     tags = [(await client.request("GET", "/r", ("Accept-Language", one)))["ETag"] for one in ("en", "de")]
     assert tags[0] != tags[1]
+
+
+@pytest.mark.parametrize("after_write", ["response", "reread", "forget"])
+async def test_a_tag_in_the_response_to_a_write_is_none_that_counts(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect, after_write: str
+) -> None:
+    document(legacy, rev=1)
+    options = {"after_write": after_write, "version": {"from": "/rev"}}
+    client = connect(await start_proxy(defaults=options))
+    tag = str((await client.request("GET", "/a"))["ETag"])
+    written = await client.request("PUT", "/a", ("If-Match", tag), body=b'{"rev": 2}')
+    assert (written.status, "ETag" in written) == (204, False)
+    own = ("If-Match", '"of-the-backend"')
+    assert (await client.request("PUT", "/a", own, body=b'{"rev": 3}')).status == 412
