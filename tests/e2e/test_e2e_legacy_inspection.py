@@ -100,6 +100,7 @@ async def test_only_a_scratch_resource_is_written_and_with_its_own_content(
 async def test_what_cannot_be_looked_at(legacy: Legacy) -> None:
     status, text, _ = await said(f"{legacy.url}/nothing", "--scratch", f"{legacy.url}/nothing")
     assert (status, "GET is answered 404" in text, legacy.seen("PUT")) == (0, True, [])
+    assert (await said())[0] == 2
     url = legacy.url
     await legacy.stop()
     for bad in (f"{url}/a", "ftp://example.org/", "nonsense"):
