@@ -63,6 +63,9 @@ def _schema(_: argparse.Namespace) -> int:
 def _inspect(given: argparse.Namespace) -> int:
     from proxy.inspection import inspect, sender, try_out, written
 
+    if not given.url and not given.scratch:
+        print(f"{NAME} inspect: name a URL of the backend", file=sys.stderr)
+        return MISCONFIGURED
     fields = {
         name.strip(): value.strip() for name, _, value in (line.partition(":") for line in given.header)
     }
