@@ -88,6 +88,7 @@ class Lives:
         self._joined = joined
         self._lives = [Life(group) for group in range(servers.groups)]
         self._clock: Callable[[], float] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._all_joined = asyncio.Event()
@@ -223,5 +224,11 @@ class Lives:
     def now(self) -> float:
         """The event loop's time; the loop is looked up once (a system call each time before Python 3.12)."""
         if self._clock is None:
-            self._clock = asyncio.get_running_loop().time
+            self._clock = self.loop().time
         return self._clock()
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the store lives in."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop

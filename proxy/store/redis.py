@@ -80,7 +80,7 @@ class RedisStore:
         self._wait = wait
         self._timeout = timeout
         self._prefix = prefix
-        self._chance = chance or random.SystemRandom()
+        self._chance = chance or random.Random()  # seeded by the system; to be unique, not to be secret
         self._lease_words = round(lease * 1e6)
         oldest_stamp = max(2 * lease, _LEAST_STAMP_AGE)
         self._oldest_stamp = round(oldest_stamp * 1e6)

@@ -27,7 +27,7 @@ class Turn:
         """Keeps the turn while the claim's lease lasts; it passes on at `until`, so that nobody blocks it."""
         self.expect(until)
         self._disarm()
-        self._timer = asyncio.get_running_loop().call_at(until, self.end)
+        self._timer = self._line.loop.call_at(until, self.end)
 
     def end(self) -> None:
         """Passes the turn to the next. A turn that has passed on already is left alone."""
@@ -44,10 +44,11 @@ class Turn:
 class _Line:
     """Who has the turn at one resource, and who waits for it, in order of arrival."""
 
-    __slots__ = ("_key", "_lines", "turn", "until", "waiters")
+    __slots__ = ("_key", "_lines", "loop", "turn", "until", "waiters")
 
-    def __init__(self, lines: dict[str, _Line], key: str) -> None:
+    def __init__(self, lines: dict[str, _Line], key: str, loop: asyncio.AbstractEventLoop) -> None:
         self._lines = lines
+        self.loop = loop
         self._key = key
         self.turn: Turn | None = None
         self.until = 0.0
@@ -73,6 +74,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def take(self, key: str, until: float) -> Turn:
         """Waits for the turn at `key`, at most until that time of the event loop's clock.
@@ -82,13 +84,15 @@ class Turns:
         """
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line(self._lines, key)
+            if self._loop is None:  # looked up once: a system call each time before Python 3.12
+                self._loop = asyncio.get_running_loop()
+            line = self._lines[key] = _Line(self._lines, key, self._loop)
             return line.begin()
         return await _wait(line, until)
 
 
 async def _wait(line: _Line, until: float) -> Turn:
-    loop = asyncio.get_running_loop()
+    loop = line.loop
     waiter: asyncio.Future[Turn | None] = loop.create_future()
     line.waiters[waiter] = None
     timer = loop.call_at(until, _give_up, waiter)

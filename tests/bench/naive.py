@@ -13,6 +13,7 @@ import logging
 import aiohttp
 import redis.asyncio
 from aiohttp import web
+from multidict import CIMultiDict
 from prometheus_client import Counter, Histogram, generate_latest
 
 _REQUESTS = Counter("naive_requests_total", "Requests.", ["method", "status"])
@@ -51,7 +52,7 @@ class Naive:
             request.method, url, headers=fields, data=request.content if request.can_read_body else None
         ) as reply:
             body = await reply.read()
-            kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP}
+            kept = CIMultiDict(line for line in reply.headers.items() if line[0].lower() not in _HOP)
         if "ETag" not in kept:
             kept["ETag"] = '"' + hashlib.sha256(body).hexdigest()[:32] + '"'
         await self._redis.set(key, kept["ETag"])

@@ -115,6 +115,8 @@ _LUA_HTTP = (
 def backend(folder: Path, port: int) -> Path:
     """Writes the configuration of the backend, and a file of 1 MiB for it to serve."""
     (folder / "big.bin").write_bytes(b"0123456789abcdef" * 65536)
+    for above in (folder, folder.parent):
+        above.chmod(0o755)  # nginx's worker may be another user
     return _written(folder, "", _BACKEND.format(port=port, folder=folder, body=BODY))
 
 
