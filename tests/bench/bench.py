@@ -202,11 +202,11 @@ def script(load: Load, path: Path) -> Path:
     return path
 
 
-def measure(load: Load, contestant: Contestant, seconds: float, folder: Path, figures: Figures) -> None:
+def measure(load: Load, contestant: Contestant, seconds: int, folder: Path, figures: Figures) -> None:
     """One turn."""
     before = contestant.cpu_seconds()
     began = time.monotonic()
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "-s"]
+    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "-s"]
     command += [str(script(load, folder / "load.lua")), f"http://127.0.0.1:{contestant.port}/"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.search(r"RESULT ([\d.]+) ([\d.]+) ([\d.]+) (\d+)", output)
@@ -221,7 +221,7 @@ def measure(load: Load, contestant: Contestant, seconds: float, folder: Path, fi
     figures.wrong += int(found[4])
 
 
-def contest(rounds: int, seconds: float, loads: tuple[Load, ...]) -> dict[str, dict[str, Figures]]:
+def contest(rounds: int, seconds: int, loads: tuple[Load, ...]) -> dict[str, dict[str, Figures]]:
     """Starts everything, runs every load in every round, and returns the figures by load and contestant."""
     results: dict[str, dict[str, Figures]] = {load.name: {} for load in loads}
     with contextlib.ExitStack() as stack:
@@ -313,7 +313,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three loads, one minute")
     parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=0.0, help="of each turn")
+    parser.add_argument("--seconds", type=int, default=2, help="of each turn; whole ones, for wrk")
     parser.add_argument("--only", default="", help="only loads whose name holds this")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
@@ -327,7 +327,7 @@ def main() -> int:
         return 1
     loads = tuple(load for load in LOADS if not options.quick or load.name in QUICK)
     loads = tuple(load for load in loads if options.only in load.name)
-    results = contest(options.rounds or (3 if options.quick else 5), options.seconds or 2.0, loads)
+    results = contest(options.rounds or (3 if options.quick else 5), options.seconds, loads)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print(table(results))
     if options.json is not None:
