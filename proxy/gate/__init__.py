@@ -19,7 +19,7 @@ from proxy.exchange import Answer, Request
 from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.read import passed, read, withheld
+from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
 from proxy.gate.suspicion import Suspicion
 from proxy.gate.visit import House, Journal, Visit
@@ -240,10 +240,9 @@ class Gate:
         if reply.status == 101:
             return Answer(101, reply.reason, list(reply.fields), None, tunnel=reply.tunnel())
         if request.method == "HEAD":
-            text = reply.headers.get("Content-Length", "")
             answer = passed(reply)
             reply.close()
-            answer.body, answer.length = None, int(text) if text.isascii() and text.isdigit() else None
+            answer.body, answer.length = None, announced_length(reply)
             return answer
         return passed(reply)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from proxy.errors import StoreUnavailable
 from proxy.exchange import Answer
 from proxy.gate.read import passed, shown
-from proxy.gate.representation import SHOWS, Headers, Representation, look_at
+from proxy.gate.representation import GONE, SHOWS, Headers, Representation, look_at
 from proxy.gate.selectors import chosen_fields, chosen_headers
 from proxy.gate.visit import House, Visit
 from proxy.rules.etags import EntityTag, Star
@@ -17,7 +17,6 @@ from proxy.rules.preferences import wants_representation
 from proxy.rules.versions import ABSENT, Absent, Known
 from proxy.upstream import Call, Reply
 
-_ABSENT = frozenset({404, 410})
 _RELAYED = frozenset({401, 403, 407, 451}) | frozenset(range(300, 400))
 
 
@@ -82,7 +81,7 @@ async def _found(house: House, visit: Visit, reply: Reply, asked: Headers) -> Fo
     if reply.status == 204:  # it exists, and has nothing to hash
         seen = await look_at(reply, house, visit, asked)
         return Found(Known((seen.version,)), Known((seen.shown,)), passed(reply), b"")
-    if reply.status in _ABSENT:
+    if reply.status in GONE:
         return Found(ABSENT, ABSENT, await _whole(reply, visit), None)
     if reply.status in _RELAYED:
         return Relayed(await _whole(reply, visit))

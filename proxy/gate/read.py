@@ -8,7 +8,7 @@ from typing import assert_never
 from proxy.body import Spool
 from proxy.exchange import Answer
 from proxy.gate.refuse import note, refused
-from proxy.gate.representation import SHOWS, Representation, look_at, told_in_head
+from proxy.gate.representation import GONE, NO_CONTENT, SHOWS, Representation, look_at, told_in_head
 from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.conditions import Conditions
@@ -22,8 +22,6 @@ from proxy.rules.versions import ABSENT, Absent, Known, Version
 from proxy.store import Observed, Stamp
 from proxy.upstream import Call, Reply
 
-_GONE = frozenset({404, 410})
-_NO_CONTENT = frozenset({204, 205, 304})
 _RANGE = frozenset({b"range", b"if-range"})
 _ALL = CONDITIONS | _RANGE  # the backend knows neither the tags nor the dates of a route's own `version`
 
@@ -109,7 +107,7 @@ async def fetch(house: House, visit: Visit, method: str, drops: frozenset[bytes]
 async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, *, sliced: bool) -> Answer:
     if reply.status == 304 and not told_in_head(reply, visit):
         return await _tagged_304(house, visit, reply, stamp, sliced=sliced)
-    if reply.status in _GONE:
+    if reply.status in GONE:
         observe(house, visit, stamp, ABSENT)
     if reply.status not in SHOWS:
         return passed(reply)
@@ -191,7 +189,7 @@ def _at_hand(answer: Answer, reply: Reply) -> Answer:
 
 def passed(reply: Reply) -> Answer:
     """The backend's response as it is."""
-    if reply.status in _NO_CONTENT:
+    if reply.status in NO_CONTENT:
         reply.close()
         return Answer(reply.status, reply.reason, reply_fields(reply.fields), None)
     # What comes in chunks may have trailer fields: it goes on in chunks.
@@ -205,8 +203,8 @@ async def _head(
 ) -> Answer:
     """A HEAD has the fields of its GET (RFC 9110 section 9.3.2); where a tag must be minted, we GET."""
     reply.close()
-    bare = Answer(reply.status, reply.reason, reply_fields(reply.fields), None, _length(reply))
-    if reply.status in _GONE:
+    bare = Answer(reply.status, reply.reason, reply_fields(reply.fields), None, announced_length(reply))
+    if reply.status in GONE:
         observe(house, visit, stamp, ABSENT)
     if reply.status not in SHOWS and reply.status != 304:
         return bare
@@ -235,11 +233,12 @@ async def _head_by_get(house: House, visit: Visit, whole: Reply, stamp: Stamp | 
         return verdict
     if seen.body is None and not seen.shown.minted:
         return bare
-    length = _length(whole) if seen.body is None else len(seen.body)
+    length = announced_length(whole) if seen.body is None else len(seen.body)
     return Answer(whole.status, whole.reason, _tagged(whole, seen), None, length)
 
 
-def _length(reply: Reply) -> int | None:
+def announced_length(reply: Reply) -> int | None:
+    """Content-Length as a response says it: that of a HEAD tells of its GET (RFC 9110 section 8.6)."""
     text = reply.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() else None
 

@@ -9,10 +9,9 @@ from multidict import CIMultiDictProxy
 from proxy.errors import StoreUnavailable
 from proxy.gate.told import tag_of, told_by_content, told_by_fields
 from proxy.gate.visit import House, Visit
-from proxy.rules.aftermath import strong_tag
+from proxy.rules.aftermath import own_tag, strong_tag
 from proxy.rules.content import Told, VersionSource
 from proxy.rules.dates import parse_http_date
-from proxy.rules.etags import EntityTag
 from proxy.rules.minting import names_minted, with_coding
 from proxy.rules.variants import variant_of
 from proxy.rules.versions import Version
@@ -22,6 +21,12 @@ Headers = CIMultiDictProxy[str]
 
 SHOWS = frozenset({200, 203})
 """Statuses of a GET whose content is the current representation, whole (RFC 9110 section 15.3)."""
+
+GONE = frozenset({404, 410})
+"""Statuses of a GET that say that there is no current representation."""
+
+NO_CONTENT = frozenset({204, 205, 304})
+"""Statuses of responses without content, whatever their fields say."""
 
 _STREAMS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc")
 
@@ -60,7 +65,7 @@ async def look_at(reply: Reply, house: House, seen_by: Visit, asked: Headers | N
 
 
 async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation:
-    own = _own_tag(reply)
+    own = own_tag(reply.headers)
     modified = _modified(reply, house)
     coding = reply.headers.get("Content-Encoding", "").strip().lower()
     coding = "" if coding == "identity" else coding
@@ -95,7 +100,8 @@ async def _by_source(
         body = await _content(reply, house, seen_by)
         told = told_by_content(source, reply, body, coding) if body else Told()
         house.complaints.of(seen_by.route.match, told.lacks, house.journal.unfit)
-    own, modified = _own_tag(reply), _modified(reply, house) if told.modified is None else told.modified
+    own = own_tag(reply.headers)
+    modified = _modified(reply, house) if told.modified is None else told.modified
     weak = own if own is not None and own.weak else None
     minted = None if house.minter is None else tag_of(told, house.minter, seen_by.key, reply)
     if minted is None and own is not None and not own.weak and not (source.tags and body):
@@ -138,17 +144,6 @@ def _named(
     )
     validators = version.etag is not None or version.modified is not None
     return Representation(version, shown, body, settled=validators and variant is not None)
-
-
-def _own_tag(reply: Reply) -> EntityTag | None:
-    """The backend's tag; an invalid one, or more than one, is none (RFC 9110 section 8.8.3)."""
-    lines = reply.headers.getall("ETag", ())
-    if len(lines) != 1:
-        return None
-    try:
-        return EntityTag.parse(lines[0])
-    except ValueError:
-        return None
 
 
 def _modified(reply: Reply, house: House) -> int | None:

@@ -11,6 +11,7 @@ from proxy.body import Spool
 from proxy.errors import StoreError
 from proxy.exchange import Answer
 from proxy.gate.read import kept_back
+from proxy.gate.representation import NO_CONTENT
 from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import ambiguous_until, named_resources
@@ -19,7 +20,6 @@ from proxy.rules.versions import Recorded
 from proxy.upstream import Call, Fields, Reply, Source
 
 _log = logging.getLogger("proxy.gate")
-_NO_CONTENT = frozenset({204, 205, 304})
 _CLOCK_STEP = 0.02
 """Seconds by which a file's date may lag behind the clock: file systems read a coarse one."""
 
@@ -103,7 +103,7 @@ async def forget_named(house: House, visit: Visit, reply: Reply) -> None:
 
 def response(reply: Reply, body: bytes | None) -> Answer:
     fields = reply_fields(reply.fields)
-    if reply.status in _NO_CONTENT:
+    if reply.status in NO_CONTENT:
         reply.close()
         return Answer(reply.status, reply.reason, fields, None)
     return with_trailers(Answer(reply.status, reply.reason, fields, reply if body is None else body), reply)

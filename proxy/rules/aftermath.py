@@ -51,12 +51,19 @@ def aftermath(route: Route, method: str, status: int, headers: CIMultiDictProxy[
 
 def strong_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
     """The one strong tag of a response, or None."""
+    tag = own_tag(headers)
+    return None if tag is None or tag.weak else tag
+
+
+def own_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
+    """The backend's tag; an invalid one, or more than one, is none (RFC 9110 section 8.8.3)."""
     lines = headers.getall("ETag", ())
+    if len(lines) != 1:
+        return None
     try:
-        tag = EntityTag.parse(lines[0]) if len(lines) == 1 else None
+        return EntityTag.parse(lines[0])
     except ValueError:
         return None
-    return None if tag is None or tag.weak else tag
 
 
 def may_tell_tag(route: Route, method: str, status: int, *, stored_as_sent: bool) -> bool:
