@@ -18,6 +18,7 @@ from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, 
 from proxy.exchange import Answer, Request
 from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
+from proxy.gate.naming import Names
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
@@ -39,15 +40,7 @@ from proxy.rules.methods import effective_method
 from proxy.rules.minting import Minter, plain_tags
 from proxy.rules.patterns import expand
 from proxy.rules.refusals import gateway, malformed, rejected, unavailable
-from proxy.rules.resources import (
-    Target,
-    forwarded_target,
-    other_route_path,
-    read_target,
-    resource_key,
-    spelling,
-)
-from proxy.rules.routing import Mode, Route, Router, WeakIfMatch
+from proxy.rules.routing import Mode, Router, WeakIfMatch
 from proxy.store import Store
 from proxy.upstream import Call, Upstream
 
@@ -91,6 +84,7 @@ class Gate:
         most_tags: int = 1000,
     ) -> None:
         self._router = router
+        self._names = Names(router)
         self._strip_override = strip_override
         self._most_tags = most_tags
         self._writing: set[asyncio.Task[Answer]] = set()
@@ -106,7 +100,7 @@ class Gate:
             work=work,
             lease=lease,
             memory_body=memory_body,
-            key_of=self._key_of,
+            key_of=lambda text, request: self._names.key_of(text, request),
             finish=self._finish,
         )
 
@@ -141,6 +135,7 @@ class Gate:
                 any more without asking the backend.
         """
         self._router = router
+        self._names = Names(router)
         if not same_names:
             self.house.suspicion.raise_for_all()
 
@@ -150,72 +145,58 @@ class Gate:
             await asyncio.wait(self._writing)
 
     async def _walk(self, request: Request) -> Answer:
-        target = read_target(request.target)
-        route, parameters = self._router.find(target.path)
-        request.trace.route = route.match
+        trace = request.trace
+        named = self._names.of(request)
+        route = named.route
+        trace.route = route.match
+        if named.doubt is not None:
+            return _doubtful(request, named.doubt)
+        if route.mode is Mode.OFF:
+            trace.outcome = "off"
+            return await self._pass_on(request, named.wire, NONE)
         method = effective_method(
             request.method, request.headers, strip=self._strip_override, require=route.require
         )
-        if target.doubt is not None and self._reaches_guarded(route, target):
-            return self._doubtful(request, target.doubt)
-        merged = other_route_path(target)
-        if merged is not None and self._router.find(merged)[0] is not route:
-            return self._doubtful(request, "an empty segment (//), without which another route applies")
-        if route.mode is Mode.OFF:
-            request.trace.outcome = "off"
-            return await self._pass_on(request, forwarded_target(route, target), NONE)
         conditions = parse_conditions(
             method, request.headers, now_year=self.house.now_year(), most_tags=self._most_tags
         )
         if isinstance(conditions, Malformed):
-            request.trace.condition, request.trace.reason = conditions.field, "malformed"
+            trace.condition, trace.reason = conditions.field, "malformed"
             if route.mode is Mode.ENFORCE:
-                request.trace.outcome = "refused"
+                trace.outcome = "refused"
                 return answer_with(malformed(conditions), request)
-            request.trace.outcome = "reported"
+            trace.outcome = "reported"
             conditions = NONE
-        else:
-            request.trace.condition = conditions.first
-        key = request.trace.resource = resource_key(route, target, request.headers)
-        wire = forwarded_target(route, target)
-        mark = spelling(route, target, request.headers.get("Host", ""))
-        visit = Visit(request, method, route, target, wire, key, mark, conditions)
+        elif conditions is not NONE:
+            trace.condition = conditions.first
+        trace.resource = named.key
+        visit = Visit(request, method, route, named.target, named.wire, named.key, named.mark, conditions)
         if method in READS:
-            return await self._read(visit)
+            if request.upgrade is None:
+                return await read(self.house, visit)
+            return await self._read_or_tunnel(visit)
         if method in UNEVALUATED:
             if route.cors is not None and (allowed := preflight(route.cors, request)) is not None:
                 return allowed
-            return await self._pass_on(request, visit.wire, _unevaluated(request))
+            return await self._pass_on(request, visit.wire, named_conditions(request.headers))
         visit.conditions = plain_tags(conditions)
         if conditions.if_match is not None:
             _mend(visit)
         # Whatever the method says: a backend may take it for a MOVE, and a claim too many only costs time.
         visit.destination = self._destination(request)
         if route.invalidates:
-            templates = (expand(template, parameters) for template in route.invalidates)
-            visit.touched = tuple(self._key_of(path, request) or path for path in templates if path)
+            templates = (expand(template, named.parameters) for template in route.invalidates)
+            visit.touched = tuple(self._names.key_of(path, request) or path for path in templates if path)
         return await write(self.house, visit)
 
-    async def _read(self, visit: Visit) -> Answer:
-        """A GET or HEAD; one that asks for a WebSocket is a read only where the backend does not switch."""
+    async def _read_or_tunnel(self, visit: Visit) -> Answer:
+        """One that asks for a WebSocket is a read only where the backend does not switch."""
         request = visit.request
         if not _tunnels(request) or visit.conditions.guards:
             request.upgrade = None
             return await read(self.house, visit)
         request.trace.outcome = "off"
         return await self._pass_on(request, visit.wire, visit.conditions)
-
-    def _reaches_guarded(self, route: Route, target: Target) -> bool:
-        """Whether a path that is read in two ways may name a resource that is looked at."""
-        if route.mode is not Mode.OFF or target.careless is None:
-            return True
-        return self._router.find(target.careless)[0].mode is not Mode.OFF
-
-    def _doubtful(self, request: Request, doubt: str) -> Answer:
-        """Two servers may read such a path as two resources; a guard on one would not hold for the other."""
-        request.trace.outcome, request.trace.reason = "refused", "target"
-        reason = f"The path holds {doubt}, which servers read in different ways."
-        return answer_with(rejected(400, reason), request)
 
     async def _pass_on(self, request: Request, wire: bytes, conditions: Conditions) -> Answer:
         """Forwards what is not looked at, streaming both ways; an upgrade gets the connection itself.
@@ -253,14 +234,7 @@ class Gate:
         """
         value = request.headers.get("Destination")
         target = None if value is None else target_of(value)
-        return None if target is None else self._key_of(target, request)
-
-    def _key_of(self, text: str, request: Request) -> str | None:
-        target = read_target(text)
-        route: Route = self._router.find(target.path)[0]
-        if route.mode is Mode.OFF or target.doubt is not None:
-            return None
-        return resource_key(route, target, request.headers)
+        return None if target is None else self._names.key_of(target, request)
 
     async def _finish(self, writing: Coroutine[None, None, Answer]) -> Answer:
         """Runs a write that has its content to the end: it is committed even where its client leaves."""
@@ -283,9 +257,11 @@ def _mend(visit: Visit) -> None:
         visit.conditions, visit.unmended = found, visit.conditions
 
 
-def _unevaluated(request: Request) -> Conditions:
-    """The conditions of a method whose conditions are left alone, to see whether they name a tag of ours."""
-    return named_conditions(request.headers)
+def _doubtful(request: Request, doubt: str) -> Answer:
+    """Two servers may read such a path as two resources; a guard on one would not hold for the other."""
+    request.trace.outcome, request.trace.reason = "refused", "target"
+    reason = f"The path holds {doubt}, which servers read in different ways."
+    return answer_with(rejected(400, reason), request)
 
 
 def _tunnels(request: Request) -> bool:

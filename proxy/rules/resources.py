@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from urllib.parse import quote, unquote, unquote_plus
 
 from multidict import CIMultiDictProxy
@@ -36,7 +36,6 @@ _PARAMETERS = re.compile(r";[^/]*")
 # How lenient decoders read overlong UTF-8 (RFC 3629 section 10 forbids it): "/", "." and "\\".
 _OVERLONG = {"%C0%AF": "/", "%C0%AE": ".", "%C1%9C": "/", "%E0%80%AF": "/", "%E0%80%AE": "."}
 _DEFAULT_PORT = re.compile(r":(?:80|443)?\Z")  # RFC 9110 section 4.2.3
-_REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,6 @@ def read_target(text: str) -> Target:
     Args:
         text: as received; non-ASCII bytes as `surrogateescape`.
     """
-    # Long ones are not remembered: a client could make thousands of them up, and the process grow.
-    return _remembered(text) if len(text) <= _REMEMBERED else _read(text)
-
-
-def _read(text: str) -> Target:
     text = text.partition("#")[0]
     absolute = _ABSOLUTE.match(text)
     if absolute:  # RFC 9112 section 3.2.2: a server must accept it, though only proxies are sent it
@@ -86,9 +80,6 @@ def _read(text: str) -> Target:
     doubt = _doubt(path)
     careless = None if doubt is None else _careless(path)
     return Target(_canonical_path(path), query_known, doubt, careless)
-
-
-_remembered = lru_cache(maxsize=8192)(_read)
 
 
 def _canonical_path(path: str) -> str:
@@ -187,15 +178,8 @@ def spelling(route: Route, target: Target, host: str) -> str:
     path = _as_the_route_says(route, path)
     query = target.query if route.query is None else _named_query(route, target.query or "")
     text = path if query is None else f"{path}?{query}"
-    return _mark(host, text) if len(text) <= _REMEMBERED else _hashed(host, text)
-
-
-def _hashed(host: str, text: str) -> str:
     data = f"{plain_authority(host)}\0{text}".encode("utf-8", "surrogateescape")
     return base64.urlsafe_b64encode(hashlib.blake2b(data, digest_size=6).digest()).decode("ascii")
-
-
-_mark = lru_cache(maxsize=16384)(_hashed)
 
 
 def other_route_path(target: Target) -> str | None:

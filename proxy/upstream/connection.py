@@ -12,7 +12,7 @@ from collections.abc import Callable
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
-from proxy.upstream import Call, Source
+from proxy.upstream import Call, Fields, Source
 from proxy.upstream.framing import Framer, FramingError, NoBody, UntilClose, body_framer
 from proxy.upstream.head import HeadReader, persistent
 from proxy.upstream.last_words import last_words
@@ -94,7 +94,8 @@ class Connection(Wire):
             self._ask(call.permit)
         self.used += 1
         self._call, self._sent_at, self._answered = call, sent_at, False
-        waiter = self._waiter = self._loop.create_future()
+        waiter: asyncio.Future[BackendReply] = self._loop.create_future()
+        self._waiter = waiter
         body = call.body
         if not isinstance(body, bytes):
             return await self._stream(head, body, waiter)
@@ -104,7 +105,11 @@ class Connection(Wire):
             self.write(body)
         else:
             self.write(head + body)
-        return await self._answer(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._given_up(waiter)
+            raise
 
     def _ask(self, permit: Callable[[], None]) -> None:
         try:
@@ -113,17 +118,14 @@ class Connection(Wire):
             self.abort()
             raise
 
-    async def _answer(self, waiter: asyncio.Future[BackendReply]) -> BackendReply:
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            # A reply that came in the same turn of the loop has nobody else to close it. Its connection may
-            # be free already, and lent out again.
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                waiter.result().close()
-            else:
-                self.abort()
-            raise
+    def _given_up(self, waiter: asyncio.Future[BackendReply]) -> None:
+        """Whoever waited for the answer does so no more."""
+        # A reply that came in the same turn of the loop has nobody else to close it. Its connection may be
+        # free already, and lent out again.
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            waiter.result().close()
+        else:
+            self.abort()
 
     async def _stream(
         self, head: bytes, source: Source, waiter: asyncio.Future[BackendReply]
@@ -132,7 +134,10 @@ class Connection(Wire):
         self.write(head)
         pump = self._pump = self._loop.create_task(self._send(source))
         try:
-            return await self._answer(waiter)
+            return await waiter
+        except asyncio.CancelledError:
+            self._given_up(waiter)
+            raise
         finally:
             if not pump.done():
                 # RFC 9112 section 9.5: an early answer ends the sending, and the connection with its reply.
@@ -206,8 +211,12 @@ class Connection(Wire):
         reply = BackendReply(message, framer.length, self._sent_at, self, self._body_timeout)
         self._deadline.clear()
         self._waiter = self._call = None
-        self._reply = reply
-        self._body(reply, rest)
+        if rest and framer.length == len(rest):  # all of it at once, as that of nearly every small response
+            reply.put(rest)
+            self._whole(reply, framer, ())
+        else:
+            self._reply = reply
+            self._body(reply, rest)
         if waiter.done():  # given up in this very turn of the loop
             reply.close()
         else:
@@ -260,7 +269,10 @@ class Connection(Wire):
         """The body is whole: the connection is free, or of no more use."""
         self._reply = None
         self._deadline.clear()
-        reply.finish(framer.trailers())
+        self._whole(reply, framer, framer.trailers())
+
+    def _whole(self, reply: BackendReply, framer: Framer, trailers: Fields) -> None:
+        reply.finish(trailers)
         if self._keep and not framer.excess and self.usable:
             self._on_free(self)
         elif self._sending():

@@ -101,12 +101,28 @@ class Pool:
         before died without a byte of an answer. A `BodyError` is the client's, and not told to the meter.
         """
         began = self._now()
+        meter = self._meter
         try:
-            reply = await self._attempts(call, began)
+            head = request_head(call, close=self._max_idle == 0)
+            deadline = began + self._timeout
+            fresh = (call.once or call.method not in _SAFE) and not self._trusted(began)
+            connection = (None if fresh else self._take(began)) or await self._obtain(deadline)
+            used = connection.used
+            try:
+                reply = await connection.exchange(call, head, began, deadline)
+            except Unanswered:
+                if used:
+                    self._grow_wary()
+                if not used or not _resendable(call):
+                    raise
+                connection = await self._obtain(deadline)
+                reply = await connection.exchange(call, head, began, deadline)
         except UpstreamError as fault:
-            self._count(began, _outcome(fault))
+            if meter is not None:
+                meter.upstream_call(self._now() - began, _outcome(fault))
             raise
-        self._count(began, "ok")
+        if meter is not None:
+            meter.upstream_call(self._now() - began, "ok")
         return reply
 
     async def close(self) -> None:
@@ -117,26 +133,6 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-
-    async def _attempts(self, call: Call, began: float) -> BackendReply:
-        head = request_head(call, close=self._max_idle == 0)
-        deadline = began + self._timeout
-        fresh = (call.once or call.method not in _SAFE) and not self._trusted(began)
-        connection = (None if fresh else self._take(began)) or await self._obtain(deadline)
-        used = connection.used
-        try:
-            return await connection.exchange(call, head, began, deadline)
-        except Unanswered:
-            if used:
-                self._grow_wary()
-            if not used or not _resendable(call):
-                raise
-        connection = await self._obtain(deadline)
-        return await connection.exchange(call, head, began, deadline)
-
-    def _count(self, began: float, outcome: str) -> None:
-        if self._meter is not None:
-            self._meter.upstream_call(self._now() - began, outcome)
 
     def _now(self) -> float:
         """The event loop's time; the loop is looked up once (a system call each time before Python 3.12)."""

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.rules import resources
 from proxy.rules.resources import Target, forwarded_target, plain_authority, read_target, resource_key
 from proxy.rules.routing import Route
 
@@ -181,13 +180,6 @@ def test_no_doubt(text: str) -> None:
 @pytest.mark.parametrize("text", ["/" + "a" * 300, "/" + "%61" * 300, "/a?" + "b" * 300])
 def test_long_targets_are_read_too(text: str) -> None:
     assert read_target(text) == read_target(text.replace("%61", "a"))
-
-
-def test_long_targets_are_not_remembered() -> None:
-    before = resources._remembered.cache_info().currsize
-    for number in range(10):
-        read_target(f"/long-and-made-up-{number}/" + "a" * 300)
-    assert resources._remembered.cache_info().currsize == before
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

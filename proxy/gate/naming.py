@@ -1,0 +1,105 @@
+"""What a request target comes to: its route, its resource's name, the form that is forwarded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from proxy.exchange import Request
+from proxy.rules.resources import (
+    Target,
+    forwarded_target,
+    other_route_path,
+    read_target,
+    resource_key,
+    spelling,
+)
+from proxy.rules.routing import Mode, Route, Router
+
+_MOST: Final = 16_384  # targets in each of the two generations
+_LONGEST: Final = 256  # characters; a client can make up thousands of long ones
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A target and what follows from it, whatever the method.
+
+    Attributes:
+        route: the settings that apply.
+        parameters: the values of its pattern's parameters.
+        target: the target in its one form.
+        wire: the target as it is forwarded.
+        key: the resource's name in the store; "" where nothing is looked at.
+        mark: of the Host and target; see `proxy.rules.resources.spelling`.
+        doubt: why such a target is refused, or None.
+    """
+
+    route: Route
+    parameters: Mapping[str, str]
+    target: Target
+    wire: bytes
+    key: str = ""
+    mark: str = ""
+    doubt: str | None = None
+
+
+class Names:
+    """Names targets, and remembers what it named: a resource is asked for again and again.
+
+    Two generations of a bounded size: what was not asked for while a generation filled up is forgotten.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._young: dict[tuple[str, str], Named] = {}
+        self._old: dict[tuple[str, str], Named] = {}
+
+    def of(self, request: Request) -> Named:
+        """What the request's target names."""
+        host = request.headers.get("Host", "")
+        key = (request.target, host)
+        named = self._young.get(key)
+        if named is not None:
+            return named
+        named = self._old.get(key) or self._make(request, host)
+        if not named.route.vary_by and len(request.target) + len(host) <= _LONGEST:
+            if len(self._young) >= _MOST:
+                self._young, self._old = {}, self._young
+            self._young[key] = named
+        return named
+
+    def key_of(self, text: str, request: Request) -> str | None:
+        """The name of another resource than the request's own, None where nothing is looked at."""
+        target = read_target(text)
+        route = self._router.find(target.path)[0]
+        if route.mode is Mode.OFF or target.doubt is not None:
+            return None
+        return resource_key(route, target, request.headers)
+
+    def _make(self, request: Request, host: str) -> Named:
+        target = read_target(request.target)
+        route, parameters = self._router.find(target.path)
+        doubt = self._doubt(route, target)
+        if doubt is not None:
+            return Named(route, parameters, target, b"", doubt=doubt)
+        wire = forwarded_target(route, target)
+        if route.mode is Mode.OFF:
+            return Named(route, parameters, target, wire)
+        key = resource_key(route, target, request.headers)
+        return Named(route, parameters, target, wire, key, spelling(route, target, host))
+
+    def _doubt(self, route: Route, target: Target) -> str | None:
+        """Why two servers may read the path as two resources; a guard on one would not hold for the other."""
+        if target.doubt is not None and self._reaches_guarded(route, target):
+            return target.doubt
+        merged = other_route_path(target)
+        if merged is not None and self._router.find(merged)[0] is not route:
+            return "an empty segment (//), without which another route applies"
+        return None
+
+    def _reaches_guarded(self, route: Route, target: Target) -> bool:
+        """Whether a path that is read in two ways may name a resource that is looked at."""
+        if route.mode is not Mode.OFF or target.careless is None:
+            return True
+        return self._router.find(target.careless)[0].mode is not Mode.OFF
