@@ -188,7 +188,7 @@ def main() -> int:
             wait_for(port)
         text = ROUTES.format(secret="bench-secret-0123456789", redis=redis, backend=backend)
         if options.load in ("off", "big"):
-            text = text.replace("routes:", 'routes:\n  - {match: "/{path*}", mode: "off"}')
+            text = text.partition("routes:")[0] + "defaults: {mode: off}\n"
         (configuration := folder / "proxy.yaml").write_text(text)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(profile(load, configuration, options.seconds, options.tool, options.lines, folder))
