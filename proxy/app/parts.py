@@ -1,0 +1,126 @@
+"""The parts of the house, each as the settings want it."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from functools import lru_cache
+
+from proxy.admin import RouteText
+from proxy.edge import Limits
+from proxy.errors import ConfigurationError
+from proxy.gate import Gate, Outgoing
+from proxy.metrics import Metrics
+from proxy.rules.routing import Router
+from proxy.settings import Settings
+from proxy.settings.explanation import explained_routes
+from proxy.store.memory import MemoryStore
+from proxy.store.redis import RedisStore
+from proxy.upstream.pool import Pool
+
+Store = MemoryStore | RedisStore
+
+
+def store(settings: Settings, metrics: Metrics) -> Store:
+    """Where versions and claims are kept."""
+    kept = settings.store
+    if kept.in_memory:
+        return MemoryStore(lease=settings.lease, wait=kept.wait, capacity=kept.capacity, meter=metrics)
+    return RedisStore.from_url(
+        kept.url.get_secret_value(),
+        lease=settings.lease,
+        wait=kept.wait,
+        grace=None if kept.grace == "auto" else float(kept.grace),
+        timeout=kept.timeout,
+        prefix=kept.prefix,
+        ttl=kept.ttl,
+        meter=metrics,
+    )
+
+
+def pool(settings: Settings, metrics: Metrics) -> Pool:
+    """Connections to the backend.
+
+    Raises:
+        ConfigurationError: `upstream.ca_file` cannot be used.
+    """
+    upstream = settings.upstream
+    return Pool(
+        upstream.url,
+        timeout=upstream.timeout,
+        connect_timeout=upstream.connect_timeout,
+        max_connections=upstream.max_connections,
+        tls=_tls(settings) if upstream.url.startswith("https:") else None,
+        meter=metrics,
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    upstream = settings.upstream
+    try:
+        context = ssl.create_default_context(cafile=upstream.ca_file)
+    except (OSError, ssl.SSLError) as fault:
+        raise ConfigurationError(f"upstream.ca_file: {upstream.ca_file} cannot be used: {fault}") from None
+    if not upstream.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def gate(settings: Settings, kept: Store, backend: Pool, metrics: Metrics) -> Gate:
+    """Decides on every request."""
+    return Gate(
+        Router(settings.resolved_routes(), settings.default_route()),
+        kept,
+        backend,
+        metrics,
+        _outgoing(settings, backend),
+        # Not the loop's clock: uvloop's stands still within one turn, and a deadline must not (rule 4).
+        clock=time.monotonic,
+        now_year=_year,
+        work=settings.upstream.timeout,
+        lease=settings.lease,
+        memory_body=settings.limits.memory_body,
+        strip_override=settings.method_override.value == "strip",
+        most_tags=settings.limits.tags,
+    )
+
+
+def route_texts(settings: Settings) -> list[RouteText]:
+    """What the routes do, in words."""
+    return [RouteText(route.match, name, words) for route, name, words in explained_routes(settings)]
+
+
+def _outgoing(settings: Settings, pool: Pool) -> Outgoing:
+    return Outgoing(
+        host=pool.host() if settings.upstream.host.value == "upstream" else None,
+        style=settings.forwarded.value,
+        via=settings.via or "",
+        trusted=settings.trusted_proxies,
+        strip_override=settings.method_override.value == "strip",
+        fallback=pool.host(),
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What clients may send."""
+    given = settings.limits
+    return Limits(
+        target=given.target,
+        field=given.header_size,
+        fields=given.header_count,
+        body=given.body,
+        head_timeout=given.head_timeout,
+        body_timeout=given.body_timeout,
+        idle_timeout=given.idle_timeout,
+        connections=given.connections,
+    )
+
+
+def _year() -> int:
+    return _year_of(int(time.time()) // 3600)
+
+
+@lru_cache(maxsize=1)
+def _year_of(hour: int) -> int:
+    return time.gmtime(hour * 3600).tm_year

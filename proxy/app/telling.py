@@ -1,0 +1,92 @@
+"""Tells of every request: to the metrics, the page of conflicts, and the access log."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from proxy.admin import Told
+from proxy.exchange import Answer, Request
+from proxy.log import AccessLog, AccessRecord
+from proxy.metrics import Metrics
+
+
+class Watcher(Protocol):
+    """Who keeps conflicts; see `proxy.admin.Conflicts`."""
+
+    def wants(self, method: str, outcome: str, resource: str, client: str) -> bool:
+        """Whether `tell` would keep anything of such a request."""
+
+    def tell(self, told: Told) -> None:
+        """A request was answered."""
+
+
+class Teller:
+    """Its `tell` is called once for each request, after its answer.
+
+    Args:
+        metrics: counts.
+        conflicts: None where nobody looks.
+        access: None where no lines are wanted.
+    """
+
+    def __init__(self, metrics: Metrics, conflicts: Watcher | None, access: AccessLog | None) -> None:
+        self._metrics = metrics
+        self._conflicts = conflicts
+        self._access = access
+
+    def tell(self, request: Request, answer: Answer, seconds: float, sent: int) -> None:
+        """See `proxy.edge.Teller`."""
+        trace = request.trace
+        self._metrics.request(trace.route, request.method, answer.status, seconds)
+        if trace.outcome != "off":
+            self._metrics.outcome(trace.route, request.method, trace.outcome, trace.condition, trace.reason)
+        if self._conflicts is not None and self._conflicts.wants(
+            request.method, trace.outcome, trace.resource, request.peer
+        ):
+            self._conflicts.tell(_told(request, answer, seconds))
+        if self._access is not None:
+            self._access.line(
+                AccessRecord(
+                    time=time.time() - seconds,
+                    method=request.method,
+                    target=request.target,
+                    status=answer.status,
+                    route=trace.route,
+                    outcome=trace.outcome,
+                    condition=trace.condition,
+                    reason=trace.reason,
+                    seconds=seconds,
+                    upstream=trace.upstream_seconds,
+                    claim=trace.claim_wait,
+                    received=request.body.received,
+                    sent=sent,
+                    client=request.peer,
+                    request_id=request.id,
+                )
+            )
+
+
+def _told(request: Request, answer: Answer, seconds: float) -> Told:
+    trace, now = request.trace, time.time()
+    held = request.headers.get(trace.condition, "") if trace.condition else ""
+    return Told(
+        began=now - seconds,
+        ended=now,
+        resource=trace.resource,
+        route=trace.route,
+        method=request.method,
+        client=request.peer,
+        request_id=request.id,
+        status=answer.status,
+        outcome=trace.outcome,
+        condition=trace.condition,
+        reason=trace.reason,
+        held=held[:200],
+        tag=next((value.decode("utf-8", "replace") for name, value in answer.fields if _is_etag(name)), ""),
+        unknown=trace.applied_unknown,
+    )
+
+
+def _is_etag(name: bytes) -> bool:
+    return len(name) == 4 and name.lower() == b"etag"
