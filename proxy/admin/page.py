@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.admin.conflicts import Conflict, Conflicts
+from proxy.admin.findings import Finding, found
 from proxy.admin.history import History
 from proxy.admin.stories import Names, story
 from proxy.metrics import Metrics
@@ -42,6 +43,7 @@ class Page:
         metrics: for totals.
         conflicts: for stories.
         routes: the routes in the order in which they are tried.
+        findings: asked for changes behind the proxy.
         hide_names: whether resources are shown as numbers.
         clock: seconds since the epoch.
     """
@@ -52,12 +54,14 @@ class Page:
         conflicts: Conflicts,
         routes: Sequence[RouteText] = (),
         *,
+        findings: Callable[[], Sequence[Finding]] = tuple,
         hide_names: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.routes = routes
         self._metrics = metrics
         self._conflicts = conflicts
+        self._findings = findings
         self._names = Names(hide=hide_names)
         self._clock = clock
         self._history = History()
@@ -72,6 +76,7 @@ class Page:
         return {
             "now": now,
             "health": self._health(health, draining=draining),
+            "findings": found(self._findings(), self._names, now),
             "routes": self._routes(now),
             "resources": self._resources(latest),
             "conflicts": [story(conflict, self._names) for conflict in latest[:MOST_STORIES]],

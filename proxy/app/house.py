@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from proxy import __version__
-from proxy.admin import Admin, Conflicts, Page
+from proxy.admin import Admin, Conflicts, Finding, Page
 from proxy.app import parts
 from proxy.app.minting import Minting
 from proxy.app.opening import opened
@@ -53,6 +54,7 @@ class App:
             self._metrics,
             self._conflicts,
             parts.route_texts(settings),
+            findings=self.findings,
             hide_names=settings.admin_names.value == "hide",
         )
         self._admin: Admin | None = None
@@ -146,6 +148,14 @@ class App:
     def count_reload(self, result: str) -> None:
         """Counts one attempt to read the configuration again."""
         self._metrics.reloaded(result)
+
+    def findings(self) -> list[Finding]:
+        """What is known of changes behind the proxy, by route."""
+        now = time.time()
+        return [
+            Finding(one.route, one.key, one.kind, one.parts, now - one.age, now + one.left)
+            for one in self._gate.house.suspicion.findings()
+        ]
 
     def _watch(self) -> None:
         """Offers the values that are read when somebody scrapes."""

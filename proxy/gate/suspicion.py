@@ -4,8 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 _log = logging.getLogger("proxy.gate")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of the last change behind the proxy on one route.
+
+    Attributes:
+        route: its `match`.
+        key: the resource's name.
+        kind: "suspected" until the resource is read twice; then its content is "unstable", or somebody has
+            "written" past the proxy.
+        parts: in what two readings of unstable content differ; none where that cannot be told.
+        age: seconds since it was found.
+        left: seconds that writes on the route will still be verified; 0 where they are not any more.
+    """
+
+    route: str
+    key: str
+    kind: Literal["suspected", "unstable", "written"]
+    parts: tuple[str, ...] = ()
+    age: float = 0.0
+    left: float = 0.0
 
 
 class Suspicion:
@@ -21,6 +45,7 @@ class Suspicion:
         self._period = period
         self._until: dict[str, float] = {}
         self._unjudged: dict[str, str] = {}
+        self._found: dict[str, tuple[float, Finding]] = {}
         self._always = False
 
     def raise_for(self, route: str, key: str) -> None:
@@ -34,6 +59,7 @@ class Suspicion:
                 self._period,
             )
             self._unjudged[route] = key
+            self._find(Finding(route, key, "suspected"))
         self._until[route] = self._clock() + self._period
 
     def to_judge(self, route: str, key: str) -> bool:
@@ -46,7 +72,8 @@ class Suspicion:
         Args:
             parts: in what they differ (none where that cannot be told), None where they are the same.
         """
-        del self._unjudged[route]
+        key = self._unjudged.pop(route)
+        self._find(Finding(route, key, "written" if parts is None else "unstable", tuple(parts or ())))
         if parts is None:
             _log.warning(
                 "route %s: read twice, the resource is the same: somebody writes past the proxy", route
@@ -67,3 +94,15 @@ class Suspicion:
         """Whether writes on the route ask the backend first."""
         until = self._until.get(route)
         return self._always or (until is not None and self._clock() < until)
+
+    def findings(self) -> list[Finding]:
+        """The last finding of each route that ever had one, the latest first."""
+        now = self._clock()
+        found = [
+            replace(one, age=now - at, left=max(0.0, self._until[route] - now))
+            for route, (at, one) in self._found.items()
+        ]
+        return sorted(found, key=lambda one: one.age)
+
+    def _find(self, finding: Finding) -> None:
+        self._found[finding.route] = self._clock(), finding

@@ -6,63 +6,39 @@ or a status outside its set is "other". `docs/metrics.md` lists every metric; a 
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from proxy.metrics.series import PREFIX, Build, Count, Described, Durations, Series, Watch
-from proxy.rules.conditions import Condition
-from proxy.rules.preconditions import Reason
-
-OTHER: Final = "other"
-NONE: Final = "none"
-
-# RFC 9110 section 9, PATCH (RFC 5789), WebDAV (RFC 4918) and its kin.
-METHODS: Final = frozenset(
-    {
-        *("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"),
-        *("PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"),
-    }
+from proxy.metrics.series import PREFIX, Build, Count, Described, Durations, Labels, Numbers, Series, Watch
+from proxy.metrics.sets import (
+    DATES,
+    FAULTS,
+    FINDINGS,
+    GUARDED,
+    METHODS,
+    NONE,
+    OPERATIONS,
+    OTHER,
+    REFUSALS,
+    RELOADS,
+    REQUEST_BOUNDS,
+    REWRITINGS,
+    STORE_BOUNDS,
+    WAIT_BOUNDS,
+    WATCHED_TEXTS,
+    Watched,
 )
+from proxy.rules.content import Fault
 
-REQUEST_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-STORE_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
-WAIT_BOUNDS: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+__all__ = ["Described", "Metrics", "State", "Watched", "summed"]
 
-# What exists from the start, so that rate() sees the first 412 as a rise. Rarer series come as they happen.
-GUARDED: Final = ("PUT", "PATCH", "DELETE")
-REFUSALS: Final = (
-    ("refused", Condition.IF_MATCH, Reason.STALE_TAG),  # 412
-    ("refused", NONE, "required"),  # 428
-)
-OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
-RELOADS: Final = ("applied", "unchanged", "refused")
-FAULTS: Final = ("unreachable", "timeout", "broken")
-
-
-class Watched(enum.StrEnum):
-    """Values that are read when somebody scrapes, so that keeping them costs a request nothing."""
-
-    REQUESTS_IN_FLIGHT = "requests_in_flight"
-    CLIENT_CONNECTIONS = "client_connections"
-    UPSTREAM_CONNECTIONS = "upstream_connections"
-    CLAIMS_HELD = "claims_held"
-    STORE_READY = "store_ready"
-    ACCESS_LINES_LOST = "access_lines_lost_total"
-
-
-WATCHED_TEXTS: Final = {
-    Watched.REQUESTS_IN_FLIGHT: "Requests under way.",
-    Watched.CLIENT_CONNECTIONS: "Open connections of clients.",
-    Watched.UPSTREAM_CONNECTIONS: "Open connections to the backend, idle ones included.",
-    Watched.CLAIMS_HELD: "Claims that this process holds.",
-    Watched.STORE_READY: "1 while guarded writes can be served, else 0; asked at each scrape.",
-    Watched.ACCESS_LINES_LOST: "Lines of the access log dropped because their reader was too slow.",
-}
+State = Mapping[str, Numbers]
+"""The numbers of every metric, by its name."""
 
 
 class Metrics(Collector):
@@ -155,6 +131,14 @@ class Metrics(Collector):
         self._seconds.exist(route)
         self._behind.exist(route)
         self._unrecorded.exist(route)
+        for finding in FINDINGS:
+            self._judged.exist(route, finding)
+        for fault in Fault:
+            self._unfit.exist(route, fault)
+        for how in REWRITINGS:
+            self._mended.exist(route, how)
+        for condition in DATES:
+            self._ignored.exist(route, condition)
         for method in GUARDED:
             for refusal in REFUSALS:
                 self._outcomes.exist(route, method, *refusal)
@@ -274,3 +258,29 @@ class Metrics(Collector):
         """Every metric as it is now; prometheus-client calls it for each scrape."""
         for series in self.series():
             yield series.family()
+
+    def state(self) -> State:
+        """All numbers as they are now, to be added to those of other processes."""
+        return {series.described.name: series.numbers() for series in self.series()}
+
+    def show(self, state: State) -> None:
+        """Shows these numbers from now on; values that are watched here stay."""
+        for series in self.series():
+            series.show(state.get(series.described.name, {}))
+
+    def counted(self, state: State) -> State:
+        """The part that must never fall: without gauges, which end with their process."""
+        kept = {series.described.name for series in self.series() if series.described.kind != "gauge"}
+        return {name: numbers for name, numbers in state.items() if name in kept}
+
+
+def summed(states: Iterable[State]) -> State:
+    """The numbers of several processes as those of one."""
+    totals: dict[str, dict[Labels, tuple[float, ...]]] = defaultdict(dict)
+    for state in states:
+        for name, numbers in state.items():
+            total = totals[name]
+            for labels, more in numbers.items():
+                known = total.get(labels)
+                total[labels] = more if known is None else tuple(map(add, known, more))
+    return totals

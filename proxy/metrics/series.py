@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -24,6 +24,8 @@ from prometheus_client.metrics_core import (
 PREFIX: Final = "precondition_"
 
 Labels = tuple[str | int, ...]
+Numbers = Mapping[Labels, tuple[float, ...]]
+"""The numbers of one metric by label values, in a form that adds up: a count; or buckets and a total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class Series(Protocol):
     def family(self) -> Metric:
         """The numbers as they are now."""
 
+    def numbers(self) -> Numbers:
+        """The same, to be added up or sent on."""
+
+    def show(self, numbers: Numbers) -> None:
+        """Has these numbers from now on."""
+
 
 class Count:
     """A counter: one number for each combination of label values."""
@@ -69,6 +77,14 @@ class Count:
         for labels, value in self.values.items():
             family.add_metric([str(label) for label in labels], value)
         return family
+
+    def numbers(self) -> Numbers:
+        """The same, to be added up or sent on."""
+        return {labels: (value,) for labels, value in self.values.items()}
+
+    def show(self, numbers: Numbers) -> None:
+        """Has these numbers from now on."""
+        self.values = defaultdict(int, {labels: int(value) for labels, (value,) in numbers.items()})
 
 
 class Cell:
@@ -128,6 +144,16 @@ class Durations:
             family.add_metric([str(label)] if names else [], cell.buckets(), cell.total)
         return family
 
+    def numbers(self) -> Numbers:
+        """The same, to be added up or sent on: the buckets' own counts, and the total."""
+        return {(label,): (*cell.counts, cell.total) for label, cell in self.cells.items()}
+
+    def show(self, numbers: Numbers) -> None:
+        """Has these numbers from now on."""
+        for (label,), (*counts, total) in numbers.items():
+            cell = self.cells[str(label)]
+            cell.counts, cell.total = [int(count) for count in counts], total
+
 
 class Watch:
     """A value that somebody else keeps. Until one is offered there is no sample: none beats a false 0."""
@@ -136,11 +162,24 @@ class Watch:
         kind: Literal["counter", "gauge"] = "counter" if name.endswith("_total") else "gauge"
         self.described = Described(PREFIX + name, kind, (), text)
         self.read: Callable[[], float] | None = None
+        self._shown: float | None = None
 
     def family(self) -> Metric:
         """The value as it is now."""
         make = CounterMetricFamily if self.described.kind == "counter" else GaugeMetricFamily
-        return make(self.described.name, self.described.text, value=self.read() if self.read else None)
+        return make(self.described.name, self.described.text, value=self._value())
+
+    def numbers(self) -> Numbers:
+        """The same, to be added up or sent on."""
+        value = self._value()
+        return {} if value is None else {(): (value,)}
+
+    def show(self, numbers: Numbers) -> None:
+        """Has this value from now on, unless somebody here keeps it."""
+        self._shown = numbers[()][0] if numbers else None
+
+    def _value(self) -> float | None:
+        return self.read() if self.read else self._shown
 
 
 class Build:
@@ -155,3 +194,10 @@ class Build:
         family = GaugeMetricFamily(self.described.name, self.described.text, labels=self.described.labels)
         family.add_metric([self.version, platform.python_version()], 1)
         return family
+
+    def numbers(self) -> Numbers:
+        """Nothing that could be added up."""
+        return {}
+
+    def show(self, numbers: Numbers) -> None:
+        """Stays what it is."""

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.metrics import Metrics, Watched
+from proxy.metrics import Metrics, Watched, summed
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -132,6 +132,52 @@ def test_refusals_are_zero_before_the_first(route: str, method: str, condition: 
     labels["outcome"] = "refused"
     seen = samples(Metrics(["/a", "default"]).registry)
     assert seen["precondition_outcomes_total", frozenset(labels.items())] == 0
+
+
+RARE = {
+    "suspicions_judged_total": ("finding", {"unstable", "written"}),
+    "unfit_content_total": ("fault", {"not_json", "missing", "unusable"}),
+    "mended_tags_total": ("how", {"suffix", "weak"}),
+    "ignored_conditions_total": ("condition", {"If-Modified-Since", "If-Unmodified-Since"}),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_what_is_rare_is_zero_before_the_first_on_every_route(name: str) -> None:
+    label, values = RARE[name]
+    seen = samples(Metrics(["/a", "default"]).registry)
+    for route in ("/a", "default"):
+        found = {
+            dict(labels)[label]: value
+            for (series, labels), value in seen.items()
+            if series == f"precondition_{name}" and ("route", route) in labels
+        }
+        assert found == dict.fromkeys(values, 0)
+
+
+def test_numbers_of_two_processes_add_up() -> None:
+    one, two, shown = (Metrics(["/a"], version="1.2.3") for _ in range(3))
+    for number, metrics in enumerate((one, two), 1):
+        for act, _ in TABLE:
+            for _ in range(number):
+                act(metrics)
+    shown.show(summed([one.state(), two.state()]))
+    first, both = samples(one.registry), samples(shown.registry)
+    assert both.keys() == samples(two.registry).keys()
+    gauges = {"precondition_requests_in_flight": 2, "precondition_access_lines_lost_total": 2}
+    for (name, labels), value in first.items():
+        times = 1 if name == "precondition_build_info" else gauges.get(name, 3)
+        assert both[name, labels] == pytest.approx(times * value), name
+
+
+def test_gauges_end_with_their_process_and_counts_do_not() -> None:
+    metrics, shown = Metrics(["/a"]), Metrics()
+    for act, _ in TABLE:
+        act(metrics)
+    shown.show(metrics.counted(metrics.state()))
+    seen = {name for name, _ in samples(shown.registry)}
+    assert "precondition_requests_in_flight" not in seen
+    assert {"precondition_access_lines_lost_total", "precondition_requests_total"} <= seen
 
 
 def test_unknown_methods_and_statuses_add_one_series_in_all() -> None:

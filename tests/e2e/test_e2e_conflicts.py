@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 from support.browser import Browser, missing
-from support.legacy import Legacy
+from support.legacy import Exchange, Legacy
 from support.proxies import Inside, StartProxy
+from support.waiting import eventually
 from support.wire_client import request
 
 ROUTES = [
@@ -113,6 +116,52 @@ async def test_peace_is_not_told(proxy: Inside, legacy: Legacy) -> None:
     assert (await data(proxy))["conflicts"] == []
 
 
+async def restless(proxy: Inside, legacy: Legacy, path: str) -> None:
+    """A resource that is another one on every GET, and a client that wants to write it."""
+    turn = count()
+
+    async def show(exchange: Exchange) -> None:
+        body = json.dumps({"name": "x", "meta": {"at": next(turn)}}).encode()
+        await exchange.answer(200, ("Content-Type", "application/json"), body=body)
+
+    legacy.on("GET", path, show)
+    await request(proxy.address, "GET", path)
+    await proxy.knows(path)
+    answer = await request(proxy.address, "PUT", path, ("If-Match", '"x"'), body=b"{}")
+    assert answer.status == 412
+
+
+@pytest.mark.parametrize("names", ["show", "hide"])
+async def test_unstable_content_is_shown_with_what_to_set(
+    start_proxy: StartProxy, legacy: Legacy, names: str
+) -> None:
+    proxy = await start_proxy(admin="127.0.0.1:0", admin_names=names, routes=ROUTES)
+    await restless(proxy, legacy, "/notes/1")
+    shown = await data(proxy)
+    (finding,) = shown["findings"]
+    assert (finding["kind"], finding["route"], finding["verifying"]) == ("unstable", "/notes/{id}", True)
+    assert "Set version: {ignore: [/meta/at]}" in finding["text"]
+    assert ("/notes/1" in str(shown)) is (names == "show")
+
+
+async def test_writes_past_the_proxy_are_shown(proxy: Inside, legacy: Legacy) -> None:
+    for version, seen in (("old", []), ("behind", ["suspected"])):
+        legacy.put("/notes/1", version)
+        await request(proxy.address, "GET", "/notes/1")
+        if not seen:
+            await proxy.knows("/notes/1")
+        await eventually(lambda seen=seen: kinds(proxy) == seen)  # type: ignore[misc]
+    legacy.put("/notes/1", "behind again")
+    await request(proxy.address, "PUT", "/notes/1", ("If-Match", '"x"'), body=b"new")
+    (finding,) = (await data(proxy))["findings"]
+    assert finding["kind"] == "written"
+    assert "somebody writes past the proxy" in finding["text"]
+
+
+def kinds(proxy: Inside) -> list[str]:
+    return [finding.kind for finding in proxy.app.findings()]
+
+
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     if reason := missing():
@@ -132,6 +181,22 @@ async def test_the_page_in_a_browser(proxy: Inside, legacy: Legacy, browser: Bro
     assert "tried again and passed" in await browser.run("document.querySelector('article').textContent")
     assert "/notes/1" in await browser.run("document.getElementById('resources').textContent")
     assert await browser.complaints() == []
+
+
+async def test_findings_in_a_browser(proxy: Inside, legacy: Legacy, browser: Browser) -> None:
+    await browser.open(page(proxy))
+    await browser.until("document.querySelectorAll('#routes tr').length")
+    assert await browser.run("document.getElementById('no-findings').hidden") is False
+    await restless(proxy, legacy, "/notes/1")
+    await browser.until("document.querySelector('#findings li.unstable')")
+    said = await browser.run("document.getElementById('findings').textContent")
+    assert "/notes/1 changed although no write through the proxy did it" in said
+    assert "its content is unstable" in said
+    assert "verified with the backend until" in said
+    assert await browser.run("document.getElementById('no-findings').hidden") is True
+    assert ("region", "Changes behind the proxy") in await browser.accessible()
+    assert await browser.complaints() == []
+    assert await browser.run(_LEAST_CONTRAST) >= 4.5
 
 
 async def test_with_the_keyboard_alone(proxy: Inside, legacy: Legacy, browser: Browser) -> None:

@@ -85,6 +85,18 @@ function article(conflict) {
   return item;
 }
 
+// A change that no write through the proxy explains: what it is, and until when writes are verified.
+function finding(found) {
+  const item = element("li", undefined, found.kind);
+  const title = element("strong", `Route ${found.route}: `);
+  const until = element("span", found.verifying ? " Conditional writes on this route are verified with the backend until " : " Conditional writes were verified until ");
+  until.append(moment(found.until), ".");
+  const change = element("span", `${found.resource} changed although no write through the proxy did it, seen `);
+  change.append(moment(found.at), ". ");
+  item.append(title, change, element("span", found.text), until);
+  return item;
+}
+
 function health(data) {
   const state = data.draining ? "Stopping: no new requests." : data.ready ? "Guarded writes are served." : "Guarded writes get 503.";
   byId("ready").className = data.ready && !data.draining ? "good" : "bad";
@@ -142,6 +154,8 @@ function show(data) {
   latest = data;
   health(data.health);
   showChart(data.history);
+  draw("findings", data.findings, finding);
+  byId("no-findings").hidden = data.findings.length > 0;
   draw("routes", data.routes, routeRow);
   draw("resources", data.resources, resourceRow);
   byId("resources-table").hidden = data.resources.length === 0;
