@@ -100,6 +100,7 @@ class AccessRecord:
         received, sent: bytes of the request's and the response's content.
         client: the peer's address.
         request_id: X-Request-ID, kept or made.
+        trace_id: 32 hexadecimal digits, where the request belongs to a trace.
     """
 
     time: float
@@ -117,6 +118,7 @@ class AccessRecord:
     sent: int = 0
     client: str = ""
     request_id: str = ""
+    trace_id: str = ""
 
 
 def moment(when: float) -> str:
@@ -127,6 +129,7 @@ def moment(when: float) -> str:
 
 def json_line(record: AccessRecord) -> str:
     """One JSON object. Written out by hand: json.dumps of such a dict costs several times as much."""
+    trace = f',"trace_id":"{record.trace_id}"' if record.trace_id else ""
     return (
         f'{{"time":"{moment(record.time)}","method":{quoted(record.method)},"path":{quoted(_path(record.target))}'
         f',"route":{quoted(record.route)},"status":{record.status},"outcome":{quoted(record.outcome)}'
@@ -134,7 +137,7 @@ def json_line(record: AccessRecord) -> str:
         f',"ms":{record.seconds * 1e3:.3f},"upstream_ms":{record.upstream * 1e3:.3f}'
         f',"claim_ms":{record.claim * 1e3:.3f}'
         f',"received":{record.received},"sent":{record.sent}'
-        f',"client":{quoted(record.client)},"request_id":{quoted(record.request_id)}}}\n'
+        f',"client":{quoted(record.client)},"request_id":{quoted(record.request_id)}{trace}}}\n'
     )
 
 
@@ -145,11 +148,12 @@ def text_line(record: AccessRecord) -> str:
         *(record.outcome or "-", record.condition or "-", record.reason or "-"),
         *(record.route or "-", record.request_id or "-"),
     )
+    trace = f" trace {record.trace_id}" if record.trace_id else ""
     safe = " ".join(word if _PLAIN.fullmatch(word) else quoted(word) for word in words)
     return (
         f"{moment(record.time)} {safe} {record.seconds * 1e3:.1f}ms"
         f" (upstream {record.upstream * 1e3:.1f},"
-        f" claim {record.claim * 1e3:.1f}) {record.received}/{record.sent} bytes\n"
+        f" claim {record.claim * 1e3:.1f}) {record.received}/{record.sent} bytes{trace}\n"
     )
 
 

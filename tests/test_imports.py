@@ -31,10 +31,11 @@ TABLE: dict[str, str] = {
     "log":        "|",
     "edge":       "gate metrics log rules errors upstream body exchange | aiohttp multidict",
     "admin":      "metrics store errors | aiohttp prometheus_client",
+    "tracing":    "gate store upstream exchange metrics rules errors | opentelemetry",
     "settings":   "rules errors | pydantic pydantic_core pydantic_settings yaml",
     "reloading":  "settings errors |",
     "app":        "rules errors store upstream tags body exchange gate metrics log edge admin settings"
-                  " reloading | aiohttp uvloop",
+                  " reloading tracing | aiohttp uvloop",
     "inspection": "rules |",
     "__main__":   "settings errors reloading app inspection | uvloop",
 }

@@ -44,6 +44,7 @@ SECTIONS = {
     "routes": "A list; the first whose `match` fits wins. It has the options of `defaults`, and one more:",
     "limits": "What a client may send and hold.",
     "log": "Events go to standard error, requests to standard output, one line each.",
+    "tracing": "Spans of requests, for OpenTelemetry; [tracing.md](tracing.md) shows how to see them.",
 }
 
 

@@ -21,6 +21,7 @@ from proxy.rules.routing import Router
 from proxy.settings import Settings
 
 _log = logging.getLogger("proxy.app")
+_LAST_SPANS = 1.0  # seconds that sending the last spans may take, even where nothing is left of `drain`
 
 
 class App:
@@ -41,15 +42,17 @@ class App:
         self._metrics = Metrics(names, version=__version__)
         self._store = parts.store(settings, self._metrics)
         self._pool = parts.pool(settings, self._metrics)
-        self._gate = parts.gate(settings, self._store, self._pool, self._metrics)
+        tracing = self._tracing = parts.tracing(settings, self._metrics)
+        self._gate = parts.gate(settings, self._store, self._pool, self._metrics, tracing)
         self._minting = Minting(settings, self._store, self._gate)
         self._access = AccessLog(own_stdout(), settings.log.format.value) if settings.log.access else None
         self._conflicts = Conflicts()
         # Nobody sees conflicts where there is no admin port.
         watching = None if settings.admin is None else self._conflicts
-        self._edge = Edge(
-            self._gate, parts.limits(settings), Teller(self._metrics, watching, self._access).tell
-        )
+        trace_id = parts.trace_id if tracing is None else tracing.trace_id
+        tell = Teller(self._metrics, watching, self._access, trace_id).tell
+        told = tell if tracing is None else tracing.telling(tell)
+        self._edge = Edge(self._gate, parts.limits(settings), told)
         self._shown = Page(
             self._metrics,
             self._conflicts,
@@ -97,6 +100,7 @@ class App:
         if self._server is not None:
             self._server.close()
         drain = self._settings.drain
+        until = self._loop.time() + drain
         try:
             async with asyncio.timeout(drain):
                 await self._edge.drain(drain)
@@ -110,6 +114,8 @@ class App:
             await self._admin.stop()
         await self._pool.close()
         await self._store.close()
+        if self._tracing is not None:
+            await self._tracing.close(max(until - self._loop.time(), _LAST_SPANS))
         if self._access is not None:
             self._access.close()
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 import ssl
 import time
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from proxy.admin import RouteText
 from proxy.edge import Limits
 from proxy.errors import ConfigurationError
+from proxy.exchange import Request
 from proxy.gate import Gate, Outgoing
 from proxy.metrics import Metrics
 from proxy.rules.routing import Router
+from proxy.rules.tracecontext import sent_trace_id
 from proxy.settings import Settings
 from proxy.settings.explanation import explained_routes
 from proxy.store.memory import MemoryStore
 from proxy.store.redis import RedisStore
 from proxy.upstream.pool import Pool
 
+if TYPE_CHECKING:
+    from proxy.tracing import Tracing
+
 Store = MemoryStore | RedisStore
+
+
+def trace_id(request: Request) -> str:
+    """The id of the trace that a client says its request belongs to."""
+    return sent_trace_id(request.headers)
 
 
 def store(settings: Settings, metrics: Metrics) -> Store:
@@ -67,13 +78,33 @@ def _tls(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def gate(settings: Settings, kept: Store, backend: Pool, metrics: Metrics) -> Gate:
+def tracing(settings: Settings, metrics: Metrics) -> Tracing | None:
+    """What follows requests with spans, where that is wanted.
+
+    Raises:
+        ConfigurationError: an `OTEL_*` variable cannot be used.
+    """
+    wanted = settings.tracing
+    if not wanted.enabled:
+        return None
+    # The packages of the extra are there only where they are wanted.
+    from proxy.tracing import Destination, Shown
+    from proxy.tracing import tracing as made
+
+    shown = Shown(names=settings.admin_names.value == "show", backend=settings.upstream.url)
+    return made(Destination(wanted.endpoint, wanted.sample, wanted.service), shown, metrics)
+
+
+def gate(settings: Settings, kept: Store, backend: Pool, metrics: Metrics, following: Tracing | None) -> Gate:
     """Decides on every request."""
-    return Gate(
+    # Where nobody traces, nothing stands around the parts, and no request pays.
+    parts = (kept, backend, metrics, Gate) if following is None else following.around(kept, backend, metrics)
+    store, upstream, journal, make = parts
+    return make(
         Router(settings.resolved_routes(), settings.default_route()),
-        kept,
-        backend,
-        metrics,
+        store,
+        upstream,
+        journal,
         _outgoing(settings, backend),
         # Not the loop's clock: uvloop's stands still within one turn, and a deadline must not (rule 4).
         clock=time.monotonic,

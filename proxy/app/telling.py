@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.admin import Told
@@ -28,9 +29,17 @@ class Teller:
         metrics: counts.
         conflicts: None where nobody looks.
         access: None where no lines are wanted.
+        trace_id: the id of the trace that a request belongs to, "" for none; asked for each line.
     """
 
-    def __init__(self, metrics: Metrics, conflicts: Watcher | None, access: AccessLog | None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        conflicts: Watcher | None,
+        access: AccessLog | None,
+        trace_id: Callable[[Request], str],
+    ) -> None:
+        self._trace_id = trace_id
         self._metrics = metrics
         self._conflicts = conflicts
         self._access = access
@@ -63,6 +72,7 @@ class Teller:
                     sent=sent,
                     client=request.peer,
                     request_id=request.id,
+                    trace_id=self._trace_id(request),
                 )
             )
 

@@ -28,6 +28,7 @@ from proxy.metrics.sets import (
     RELOADS,
     REQUEST_BOUNDS,
     REWRITINGS,
+    SPANS,
     STORE_BOUNDS,
     WAIT_BOUNDS,
     WATCHED_TEXTS,
@@ -35,7 +36,7 @@ from proxy.metrics.sets import (
 )
 from proxy.rules.content import Fault
 
-__all__ = ["Described", "Metrics", "State", "Watched", "summed"]
+__all__ = ["METHODS", "Described", "Metrics", "State", "Watched", "summed"]
 
 State = Mapping[str, Numbers]
 """The numbers of every metric, by its name."""
@@ -60,6 +61,9 @@ class Metrics(Collector):
         self._reloads = Count("config_reloads_total", "The configuration was read again.", "result")
         for result in RELOADS:
             self._reloads.exist(result)
+        self._spans = Count("spans_total", "Spans of traces, made here and what became of them.", "result")
+        for result in SPANS:
+            self._spans.exist(result)
         self._build = Build("build_info", "Always 1; the labels say what runs on which Python.", version)
         for route in routes:
             self.expect(route)
@@ -204,6 +208,10 @@ class Metrics(Collector):
         """The configuration was read again: "applied", "unchanged" or "refused"."""
         self._reloads.values[result,] += 1
 
+    def spans(self, result: str, count: int) -> None:
+        """Spans were "made", "exported" or "failed" to be. The last two are told by the exporter's thread."""
+        self._spans.values[result,] += count
+
     def store_call(self, operation: str, seconds: float, *, ok: bool) -> None:
         """See `proxy.store.Meter`."""
         self._store_seconds.cells[operation].add(seconds)
@@ -247,7 +255,7 @@ class Metrics(Collector):
             *(self._waits, self._leases, self._store_seconds, self._store_errors),
             *(self._upstream_seconds, self._upstream_errors),
             *self._watches.values(),
-            *(self._reloads, self._build),
+            *(self._spans, self._reloads, self._build),
         )
 
     def described(self) -> list[Described]:

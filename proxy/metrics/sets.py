@@ -30,6 +30,7 @@ REFUSALS: Final = (
     ("refused", NONE, "required"),  # 428
 )
 OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
+SPANS: Final = ("made", "exported", "failed")
 RELOADS: Final = ("applied", "unchanged", "refused")
 FAULTS: Final = ("unreachable", "timeout", "broken")
 FINDINGS: Final = ("unstable", "written")

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from proxy.settings.values import near, quoted, wrong
 
 UPSTREAM_SCHEMES: Final = ("http", "https", "unix")
+COLLECTOR_SCHEMES: Final = ("http", "https")
 STORE_SCHEMES: Final = (
     "memory",
     "redis",
@@ -91,6 +92,25 @@ def upstream_url(value: object) -> str:
             f"write {origin}: a request's path is forwarded as it is",
         )
     return origin
+
+
+def collector_url(value: object) -> str | None:
+    """The base URL of a collector that speaks OTLP over HTTP, without a last slash."""
+    if value is None:
+        return None
+    url = _split(value, COLLECTOR_SCHEMES, "http://localhost:4318")
+    shown = redacted(str(value))
+    if "@" in url.netloc or url.query or url.fragment:
+        bare = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+        raise wrong(
+            f"{quoted(shown)} has more than scheme, host, port and path",
+            f"write {bare}; credentials go into OTEL_EXPORTER_OTLP_HEADERS",
+        )
+    _check_host(value, url)
+    if url.path.rstrip("/").endswith("/v1/traces"):
+        bare = url.geturl().rstrip("/").removesuffix("/v1/traces")
+        raise wrong(f"{quoted(shown)} names the path of traces, which is added", f"write {bare}")
+    return url.geturl().rstrip("/")
 
 
 def store_url(value: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -20,6 +21,9 @@ from proxy.settings.values import listed, positive_duration, quoted, switch, wri
 
 LEASE_MARGIN: Final = 5.0
 """Seconds by which the lease outlasts `upstream.timeout` where `store.lease` is not set (DESIGN rule 5)."""
+
+TRACING_PACKAGE: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+"""What of the extra `tracing` brings all of it."""
 
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")
 _Value = TypeVar("_Value")
@@ -42,7 +46,7 @@ def errors(data: Mapping[str, Any]) -> list[InitErrorDetails]:
     Args:
         data: the merged settings, without shorthand.
     """
-    return [*_lease(data), *_addresses(data), *_routes(data), *_templates(data)]
+    return [*_lease(data), *_addresses(data), *_routes(data), *_templates(data), *_tracing(data)]
 
 
 def joined(error: ValidationError | None, more: Sequence[InitErrorDetails]) -> ValidationError:
@@ -135,6 +139,22 @@ def _unknown_names(
             check_template(template if isinstance(template, str) and template else "/", known)
         except PatternError as error:
             yield _error((*loc, "invalidates", at), f"{quoted(template)} {error.what}", error.instead)
+
+
+def _tracing(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+    if _attempt(switch, _at(data, "tracing", "enabled")) and not _installed(TRACING_PACKAGE):
+        yield _error(
+            ("tracing", "enabled"),
+            "needs packages that are not installed here",
+            "install them with: pip install 'precondition-proxy[tracing]', or write false",
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even the package around it
+        return False
 
 
 def _written_routes(data: Mapping[str, Any]) -> Iterator[_Written]:

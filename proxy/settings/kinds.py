@@ -50,7 +50,7 @@ class Override(StrEnum):
 
 
 class ShownNames(StrEnum):
-    """Whether the page of conflicts names resources."""
+    """Whether the page of conflicts and the spans of traces name resources."""
 
     SHOW = "show"
     HIDE = "hide"
@@ -219,6 +219,16 @@ StoreUrl = Annotated[
             "redis+cluster://one:6379,two:6379",
         )
     ),
+]
+CollectorUrl = Annotated[
+    str | None,
+    BeforeValidator(addresses.collector_url),
+    _schema(_string(r"https?://[^?#@]+", "http://localhost:4318"), {"type": "null"}),
+]
+Share = Annotated[
+    float | None,
+    BeforeValidator(values.share),
+    _schema({"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}),
 ]
 Networks = Annotated[
     tuple[Annotated[addresses.Network, BeforeValidator(addresses.network), _TO_TEXT], ...],

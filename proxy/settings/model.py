@@ -226,6 +226,26 @@ class LogSettings(Section):
     access: Switch = Field(default=True, description="Whether each request gets a line.")
 
 
+class TracingSettings(Section):
+    """Spans for OpenTelemetry; needs the packages of the extra `tracing`."""
+
+    enabled: Switch = Field(default=False, description="Whether requests are followed by spans.")
+    endpoint: kinds.CollectorUrl = Field(
+        default=None,
+        description="Base URL of a collector that speaks OTLP over HTTP; by default "
+        "OTEL_EXPORTER_OTLP_ENDPOINT, or http://localhost:4318.",
+    )
+    sample: kinds.Share = Field(
+        default=None,
+        description="Share of new traces that is recorded, 0 to 1; a caller's traceparent decides for its "
+        "own. By default OTEL_TRACES_SAMPLER, or all.",
+    )
+    service: kinds.Text | None = Field(
+        default=None,
+        description="The proxy's name in traces; by default OTEL_SERVICE_NAME, or precondition-proxy.",
+    )
+
+
 class Settings(BaseSettings):
     """The configuration of the proxy."""
 
@@ -241,7 +261,7 @@ class Settings(BaseSettings):
     )
     admin_names: kinds.NamesChoice = Field(
         default=kinds.ShownNames.SHOW,
-        description="Resource names on /conflicts: show (paths, never queries), or hide (a number for each).",
+        description="Resource names on /conflicts and in traces: show (paths, never queries), or hide.",
     )
     upstream: UpstreamSettings = Field(description="The backend: its URL, or a mapping.")
     store: StoreSettings = Field(
@@ -281,6 +301,9 @@ class Settings(BaseSettings):
     log: LogSettings = Field(
         default=LogSettings(),
         description="What is logged: events to standard error, requests to standard output.",
+    )
+    tracing: TracingSettings = Field(
+        default=TracingSettings(), description="Traces of requests, for OpenTelemetry. See docs/tracing.md."
     )
 
     @classmethod
@@ -328,7 +351,7 @@ class Settings(BaseSettings):
 
 def in_full(data: Mapping[str, Any]) -> dict[str, Any]:
     """The same settings without shorthand: a bare URL becomes `{url: ...}`, an empty section is left out."""
-    sections = (*SHORTHAND, "defaults", "limits", "log", "routes")
+    sections = (*SHORTHAND, "defaults", "limits", "log", "tracing", "routes")
     whole = {key: value for key, value in data.items() if value is not None or key not in sections}
     for key in SHORTHAND:
         if isinstance(whole.get(key), str):

@@ -102,6 +102,20 @@ def count(value: object) -> int:
     return int(text)
 
 
+def share(value: object) -> float | None:
+    """A part of the whole, from 0 to 1."""
+    if value is None:
+        return None
+    text = _number_text(value)
+    if not re.fullmatch(r"\d(?:\.\d+)?", text) or float(text) > 1:
+        percent = re.fullmatch(r"(\d{1,2}(?:\.\d+)?) ?%", text)
+        instead = (
+            f"write {float(percent[1]) / 100:g}" if percent else "write a number such as 0.1, or 1 for all"
+        )
+        raise wrong(f"{quoted(value)} is not a share from 0 to 1", instead)
+    return float(text)
+
+
 def positive(reader: Callable[[object], int]) -> Callable[[object], int]:
     """The same reader, refusing zero."""
 
