@@ -43,11 +43,13 @@ fuzz: $(VENV)/installed-dev
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/fuzz
 
 # make bench    beside nginx, nginx with Lua and Redis, and the usual aiohttp proxy; bench-quick takes a minute
+#               BENCH="--python /usr/bin/python3" has all Python contestants run with another build
+BENCH ?=
 bench: $(VENV)/installed-dev
-	@cd tests/bench && ../../$(BIN)/python bench.py --json bench.json
+	@cd tests/bench && ../../$(BIN)/python bench.py --json bench.json $(BENCH)
 
 bench-quick: $(VENV)/installed-dev
-	@cd tests/bench && ../../$(BIN)/python bench.py --quick
+	@cd tests/bench && ../../$(BIN)/python bench.py --quick $(BENCH)
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check --quiet .

@@ -42,14 +42,20 @@ _BACKEND = """
             if ($request_method = PUT) {{ return 204; }}
             return 200 '{body}';
         }}
-        location /big/ {{ etag off; if_modified_since off; try_files /big.bin =404; }}
+        location /big/plain/ {{ etag off; if_modified_since off; try_files /big.bin =404; }}
+        location /big/tagged/ {{
+            etag off;
+            if_modified_since off;
+            add_header ETag '"v1"';
+            try_files /big.bin =404;
+        }}
     }}
 """
 
 _PROXY = """
     upstream backend {{ server 127.0.0.1:{backend}; keepalive 256; keepalive_requests 100000000; }}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{{port}} backlog=4096;
         location / {{
             proxy_pass http://backend;
             proxy_http_version 1.1;
@@ -59,9 +65,9 @@ _PROXY = """
     }}
 """
 
-# Records the tag after each answer, by a timer, as header filters may not talk to Redis; compares it before
-# each PUT. Between the comparison and the write anything may happen: this is what one would write, not what
-# is right.
+# Records the tag after each GET, by a timer, as header filters may not talk to Redis; compares it before each
+# PUT. Between the comparison and the write anything may happen, after the write the record is stale until the
+# next GET, and a tag that it makes itself is shown to nobody: what one would write, not what is right.
 _LUA = r"""
             access_by_lua_block {{
                 if ngx.req.get_method() == "PUT" then
@@ -91,6 +97,7 @@ _LUA = r"""
                 end
             }}
             log_by_lua_block {{
+                if ngx.req.get_method() ~= "GET" or (ngx.status ~= 200 and ngx.status ~= 304) then return end
                 local tag = ngx.header["ETag"] or ('"' .. ngx.md5(ngx.ctx.body or "") .. '"')
                 ngx.timer.at(0, function(_, uri, tag)
                     local redis = require("nginx.redis"):new()
@@ -120,15 +127,15 @@ def backend(folder: Path, port: int) -> Path:
     return _written(folder, "", _BACKEND.format(port=port, folder=folder, body=BODY))
 
 
-def plain_proxy(folder: Path, port: int, backend_port: int) -> Path:
-    """Writes the configuration of nginx as a plain proxy."""
-    return _written(folder, "", _PROXY.format(port=port, backend=backend_port, extra=""))
+def plain_proxy(folder: Path, backend_port: int) -> Path:
+    """Writes the configuration of nginx as a plain proxy, with "{port}" in it."""
+    return _written(folder, "", _PROXY.format(backend=backend_port, extra=""))
 
 
-def lua_proxy(folder: Path, port: int, backend_port: int, redis_port: int) -> Path:
-    """Writes the configuration of nginx with Lua and Redis."""
+def lua_proxy(folder: Path, backend_port: int, redis_port: int) -> Path:
+    """Writes the configuration of nginx with Lua and Redis, with "{port}" in it."""
     guard = _LUA.format(redis=redis_port)
-    http = _LUA_HTTP + _PROXY.format(port=port, backend=backend_port, extra=guard)
+    http = _LUA_HTTP + _PROXY.format(backend=backend_port, extra=guard)
     return _written(folder, _LUA_MODULES, http)
 
 

@@ -18,18 +18,18 @@ import cProfile
 import gc
 import os
 import pstats
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import peers
 import uvloop
-from bench import LOADS, ROUTES, Load, free_port, running, script, wait_for
+from contestants import backends, configuration
+from loads import Load, heard, load_named, wrk
+from machine import TESTED
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -46,31 +46,26 @@ NAMES = {
 }
 
 
-async def serve(configuration: Path) -> Any:
+async def serve(path: Path) -> Any:
     """Starts the proxy as its command line would."""
     from proxy.app import App
     from proxy.settings.loading import load
 
-    app = App(load(configuration, {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}, {}))
+    app = App(load(path, {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}, {}))
     await app.start()
     gc.collect()
     gc.freeze()
     return app
 
 
-async def load_it(load: Load, port: int, seconds: float, folder: Path) -> float:
+async def load_it(load: Load, port: int, seconds: int, folder: Path) -> float:
     """Has wrk ask, on the other core; returns how many requests there were."""
-    command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{load.connections}", f"-d{seconds:g}s", "-s"]
-    command += [str(script(load, folder / "load.lua")), f"http://127.0.0.1:{port}/"]
+    command = wrk(load, port, seconds, folder / "load.lua")
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-    output = (await process.communicate())[0].decode()
-    found = re.search(r"(\d+) requests in", output)
-    wrong = re.search(r"RESULT \S+ \S+ \S+ (\d+)", output)
-    if found is None or wrong is None:
-        raise SystemExit(f"wrk said nothing useful:\n{output}")
-    if int(wrong[1]):
-        print(f"{wrong[1]} answers were wrong")
-    return float(found[1])
+    turn = heard((await process.communicate())[0].decode())
+    if turn.wrong:
+        print(f"{turn.wrong} answers were wrong")
+    return turn.requests
 
 
 def processor() -> tuple[float, float]:
@@ -79,11 +74,9 @@ def processor() -> tuple[float, float]:
     return times.user, times.system
 
 
-async def profile(
-    load: Load, configuration: Path, seconds: float, tool: str, lines: int, folder: Path
-) -> None:
+async def profile(load: Load, path: Path, seconds: int, tool: str, lines: int, folder: Path) -> None:
     """Warms up, measures without a tool, then with it."""
-    app = await serve(configuration)
+    app = await serve(path)
     port = app.address[1]
     try:
         await load_it(load, port, 1, folder)
@@ -100,7 +93,7 @@ async def profile(
         await app.stop()
 
 
-async def by_cprofile(load: Load, port: int, seconds: float, lines: int, folder: Path) -> None:
+async def by_cprofile(load: Load, port: int, seconds: int, lines: int, folder: Path) -> None:
     """Calls and time of each function, for each request."""
     profiler = cProfile.Profile()
     profiler.enable()
@@ -124,7 +117,7 @@ def _short(path: str) -> str:
     return path
 
 
-async def by_perf(load: Load, port: int, seconds: float, lines: int, folder: Path) -> None:
+async def by_perf(load: Load, port: int, seconds: int, lines: int, folder: Path) -> None:
     """Shares of the processor's time, by symbol."""
     data = folder / "perf.data"
     command = ["perf", "record", "-q", "-F", "2999", "-o", str(data), "-p", str(os.getpid())]
@@ -140,7 +133,7 @@ async def by_perf(load: Load, port: int, seconds: float, lines: int, folder: Pat
         print("\n".join([line for line in text.splitlines() if line.strip()][:lines]), end="\n\n")
 
 
-async def by_strace(load: Load, port: int, seconds: float, lines: int, folder: Path) -> None:
+async def by_strace(load: Load, port: int, seconds: int, lines: int, folder: Path) -> None:
     """System calls for each request."""
     told = folder / "strace"
     command = ["strace", "-c", "-o", str(told), "-p", str(os.getpid())]
@@ -170,28 +163,17 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=0)
     parser.add_argument("--lines", type=int, default=45)
     options = parser.parse_args()
-    load = next(load for load in LOADS if load.name == NAMES[options.load])
+    load = load_named(NAMES[options.load])
     if options.connections:
-        load = Load(**{**vars(load), "connections": options.connections})
-    os.sched_setaffinity(0, {0})
+        load = replace(load, connections=options.connections)
+    os.sched_setaffinity(0, {TESTED})
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="precondition-profile-")))
-        backend, redis = free_port(), free_port()
-        nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin") or "nginx"
-        (home := folder / "backend").mkdir()
-        commands = {
-            redis: ["redis-server", "--port", str(redis), "--save", "", "--bind", "127.0.0.1"],
-            backend: [nginx, "-c", str(peers.backend(home, backend))],
-        }
-        for port, command in commands.items():
-            stack.enter_context(running(command, 1, folder / f"{port}.log"))
-            wait_for(port)
-        text = ROUTES.format(secret="bench-secret-0123456789", redis=redis, backend=backend)
-        if options.load in ("off", "big"):
-            text = text.partition("routes:")[0] + "defaults: {mode: off}\n"
-        (configuration := folder / "proxy.yaml").write_text(text)
+        redis, backend = backends(stack, folder)
+        unguarded = options.load in ("off", "big")
+        path = configuration(folder / "proxy.yaml", redis, backend, off=unguarded)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(profile(load, configuration, options.seconds, options.tool, options.lines, folder))
+            runner.run(profile(load, path, options.seconds, options.tool, options.lines, folder))
     return 0
 
 

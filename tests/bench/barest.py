@@ -1,0 +1,58 @@
+"""The barest forwarding that our own edge and upstream can do: no gate, no routes, no metrics, no names.
+
+The yardstick of `mode: off` in `make bench`: what the gate costs where it looks at nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+from typing import cast
+
+import uvloop
+
+from proxy.edge import Edge, Limits
+from proxy.exchange import Answer, Request
+from proxy.gate import Gate
+from proxy.gate.read import passed
+from proxy.rules.fields import request_fields
+from proxy.upstream import Call
+from proxy.upstream.pool import Pool
+
+
+class Barest:
+    """In the gate's place: sends on what comes, but for fields that are for one hop (RFC 9110, 7.6.1)."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def answer(self, request: Request) -> Answer:
+        """The backend's answer."""
+        whole = request.body.complete()
+        fields = request_fields(request.fields, frozenset())
+        body = request.body if whole is None else whole
+        return passed(await self._pool.send(Call(request.method, request.target.encode(), fields, body)))
+
+
+async def serve(port: int, upstream: str) -> None:
+    """Serves until it is killed."""
+    edge = Edge(cast(Gate, Barest(Pool(upstream))), Limits(), lambda *_: None)
+    server = await asyncio.get_running_loop().create_server(edge, "127.0.0.1", port, backlog=1024)
+    gc.collect()
+    gc.freeze()
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Runs it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", required=True)
+    options = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(options.port, options.upstream))
+
+
+if __name__ == "__main__":
+    main()
