@@ -62,6 +62,10 @@ def _of_target(message: RawRequestMessage, limits: Limits) -> Refused | None:
     target = message.path
     if len(target) > limits.target:
         return 414, f"the request target is longer than {limits.target} bytes"
+    if "#" in target:
+        # RFC 9112 section 3.2: no form of a target has a fragment. Some servers cut it off, some take it for
+        # a part of the path, some refuse it: to cut it off here would write to what the client did not name.
+        return 400, "the request target holds a fragment (#)"
     if target.startswith("/") or target == "*":
         return None
     absolute = _ABSOLUTE.match(target)

@@ -35,8 +35,6 @@ SAME: list[tuple[str, str, str, dict[str, Any]]] = [
     ("/notes/1", "http://other.example/notes/1", "/notes/1", {}),
     ("/", "http://a", "/", {}),
     ("/?q", "http://a?q", "/?q", {}),
-    ("/notes/1", "/notes/1#part", "/notes/1", {}),
-    ("/notes/1?q", "/notes/1?q#part?r", "/notes/1?q", {}),
     ("/notes/1", "/notes/1?", "/notes/1?", {}),
     ("/notes/1?a=%7e", "/notes/1?a=~", "/notes/1?a=~", {}),
     ("/notes/1", "/notes/1;jsessionid=5", "/notes/1;jsessionid=5", {}),

@@ -193,6 +193,11 @@ ROWS = [
     refused("CONNECT to a path", line(b"CONNECT /x HTTP/1.1")),
     refused("a relative path", line(b"GET x HTTP/1.1")),
     refused("a query alone", line(b"GET ?x HTTP/1.1")),
+    # To cut a fragment off would delete what the client did not name (litmus, delete_fragment).
+    refused("a fragment", line(b"DELETE /x/#y HTTP/1.1")),
+    refused("a fragment behind a query", line(b"GET /x?y#z HTTP/1.1")),
+    refused("an empty fragment", line(b"GET /x# HTTP/1.1")),
+    refused("a fragment of an absolute-form", line(b"GET http://a/x#y HTTP/1.1")),
     refused("* with GET", line(b"GET * HTTP/1.1")),
     refused("* with PUT", line(b"PUT * HTTP/1.1")),
     Row("* with OPTIONS", line(b"OPTIONS * HTTP/1.1"), 200, "OPTIONS *"),
