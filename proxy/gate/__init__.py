@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 
 from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, UpstreamTimeout
 from proxy.exchange import Answer, Request
+from proxy.gate.dav_if import names_ours
 from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.naming import Names
@@ -182,6 +183,8 @@ class Gate:
         visit.conditions = plain_tags(conditions)
         if conditions.if_match is not None:
             _mend(visit)
+        if "If" in request.headers and names_ours(request.headers):
+            visit.dav_if = request.headers["If"]
         # Whatever the method says: a backend may take it for a MOVE, and a claim too many only costs time.
         visit.destination = self._destination(request)
         if route.invalidates:

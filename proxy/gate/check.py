@@ -161,7 +161,7 @@ async def _ask(
     found.state = doubted(recorded, found.state, visit.erased)
     if stamp is not None and found.settled:
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
-    decision = evaluate(visit.conditions, visit.method, found.state)
+    decision = found.holds(visit.conditions, visit.method)
     if isinstance(decision, Refuse):
         return Refused(_refusal(visit, decision, found), found.state if found.settled else UNKNOWN)
     if isinstance(decision, Proceed):

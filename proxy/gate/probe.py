@@ -13,8 +13,9 @@ from proxy.gate.visit import House, Visit
 from proxy.rules.etags import EntityTag, Star
 from proxy.rules.fields import reply_fields
 from proxy.rules.minting import coding_of
+from proxy.rules.preconditions import Conditions, Decision, evaluate
 from proxy.rules.preferences import wants_representation
-from proxy.rules.versions import ABSENT, Absent, Known
+from proxy.rules.versions import ABSENT, Absent, Known, Version
 from proxy.upstream import Call, Reply
 
 _RELAYED = frozenset({401, 403, 407, 451}) | frozenset(range(300, 400))
@@ -32,6 +33,7 @@ class Found:
         content: the representation's content, where it was read.
         settled: whether the state may be recorded: it has validators, and which representation it is can
             be told.
+        also: the current version under another tag that was shown for it; see `Representation`.
     """
 
     state: Known | Absent
@@ -39,6 +41,14 @@ class Found:
     answer: Answer
     content: bytes | None
     settled: bool = True
+    also: tuple[Version, ...] = ()
+
+    def holds(self, conditions: Conditions, method: str) -> Decision:
+        """Whether conditions hold of what is current."""
+        state = self.state
+        return evaluate(
+            conditions, method, Known((*state.versions, *self.also)) if isinstance(state, Known) else state
+        )
 
 
 @dataclass(slots=True)
@@ -77,7 +87,7 @@ async def _found(house: House, visit: Visit, reply: Reply, asked: Headers) -> Fo
     if reply.status in SHOWS:
         seen = await look_at(reply, house, visit, asked)
         answer = shown(reply, await _kept(reply, seen, visit))
-        return Found(Known((seen.version,)), Known((seen.shown,)), answer, seen.body, seen.settled)
+        return Found(Known((seen.version,)), Known((seen.shown,)), answer, seen.body, seen.settled, seen.also)
     if reply.status == 204:  # it exists, and has nothing to hash
         seen = await look_at(reply, house, visit, asked)
         return Found(Known((seen.version,)), Known((seen.shown,)), passed(reply), b"")

@@ -140,7 +140,7 @@ async def _tagged_304(
 
 def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> Answer | None:
     """The 304 or 412 that the conditions ask for, now that the current version is known."""
-    decision = evaluate(visit.conditions, visit.method, Known((seen.shown,)))
+    decision = evaluate(visit.conditions, visit.method, Known((seen.shown, *seen.also)))
     match decision:
         case Proceed():
             if decision.ignored is not None:

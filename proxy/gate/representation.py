@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multidict import CIMultiDictProxy
 
@@ -10,8 +10,10 @@ from proxy.errors import StoreUnavailable
 from proxy.gate.told import tag_of, told_by_content, told_by_fields
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import own_tag, strong_tag
+from proxy.rules.conditions import NONE, READS
 from proxy.rules.content import Told, VersionSource
 from proxy.rules.dates import parse_http_date
+from proxy.rules.etags import EntityTag
 from proxy.rules.minting import names_minted, with_coding
 from proxy.rules.variants import variant_of
 from proxy.rules.versions import Version
@@ -28,6 +30,8 @@ GONE = frozenset({404, 410})
 NO_CONTENT = frozenset({204, 205, 304})
 """Statuses of responses without content, whatever their fields say."""
 
+_WEAK_SECONDS = 2  # both dates are cut to whole seconds
+
 _STREAMS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc")
 
 
@@ -41,6 +45,7 @@ class Representation:
         body: the whole content where it was read, else None: it streams on from the reply.
         settled: whether the version may be recorded: it has validators and a variant that can be told.
         dated: whether the date is out of the content, so that the response's own field says something else.
+        also: the same under the tag that was minted for it while the backend had no strong one.
     """
 
     version: Version
@@ -48,6 +53,7 @@ class Representation:
     body: bytes | None
     settled: bool
     dated: bool = False
+    also: tuple[Version, ...] = ()
 
 
 async def look_at(reply: Reply, house: House, seen_by: Visit, asked: Headers | None = None) -> Representation:
@@ -75,7 +81,10 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
         return seen
     if own is not None and not own.weak:
         version = Version(own, modified)
-        return _named(version, version, None, reply, seen_by, asked, coding)
+        seen = _named(version, version, None, reply, seen_by, asked, coding)
+        if seen_by.conditions is not NONE and names_minted(seen_by.conditions):
+            await _mint_besides(seen, reply, house, seen_by, coding)
+        return seen
     if house.minter is None and names_minted(seen_by.conditions):
         raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
@@ -85,7 +94,39 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
     minted = house.minter.mint(seen_by.key, body, coding)
     version = Version(minted, modified, minted=True, weak=own)
     shown = Version(with_coding(minted, coding), modified, minted=True, weak=own)
-    return _named(version, shown, body, reply, seen_by, asked, "")
+    seen = _named(version, shown, body, reply, seen_by, asked, "")
+    seen.settled = seen.settled and not _may_become_strong(reply, own, modified, house)
+    return seen
+
+
+async def _mint_besides(
+    seen: Representation, reply: Reply, house: House, seen_by: Visit, coding: str
+) -> None:
+    """Adds the tag that we would have given the content: the client names one of ours.
+
+    It got that while the backend had no strong one: see `_may_become_strong`.
+    """
+    if house.minter is None:
+        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
+    seen.body = await _content(reply, house, seen_by)
+    if seen.body is None:
+        return
+    minted = house.minter.mint(seen_by.key, seen.body, coding)
+    if seen_by.method in READS:  # a write may name any representation: `plain_tags`
+        minted = with_coding(minted, coding)
+    seen.also = (replace(seen.version, etag=minted, minted=True),)
+
+
+def _may_become_strong(reply: Reply, own: EntityTag | None, modified: int | None, house: House) -> bool:
+    """Whether the backend may soon have a strong tag for what has a weak one now.
+
+    Apache's tags are weak until the second of the modification is over, since another one in it could not be
+    told apart (RFC 9110 section 8.8.2.2). Recorded meanwhile, a version would seem to change though it stays.
+    """
+    if own is None or modified is None:
+        return False
+    date = parse_http_date(reply.headers.get("Date", ""), now_year=house.now_year())
+    return date is not None and date - modified < _WEAK_SECONDS
 
 
 async def _by_source(
@@ -121,8 +162,13 @@ def told_in_head(reply: Reply, seen_by: Visit) -> bool:
     """Whether a response without content tells the version: by the backend's own tag, where that counts.
 
     Not by a field that `version` names: the rest of what such a tag is made from is often not sent with HEAD.
+    And not where the client names a tag of ours, which only the content can tell.
     """
-    return seen_by.route.version is None and strong_tag(reply.headers) is not None
+    if seen_by.route.version is not None or (
+        seen_by.conditions is not NONE and names_minted(seen_by.conditions)
+    ):
+        return False
+    return strong_tag(reply.headers) is not None
 
 
 def _named(

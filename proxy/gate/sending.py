@@ -76,6 +76,8 @@ async def send(
     fields = house.outgoing.of(request, kept_back(visit) - {b"range", b"if-range"})
     if visit.route.fence:  # the client's own is no fence
         fields = replace(fields, b"X-Precondition-Fence", None if fence is None else b"%d" % fence)
+    if visit.dav_if is not None:
+        fields = replace(fields, b"If", visit.dav_if.encode("utf-8", "surrogateescape"))
     if permit is not None and not isinstance(content, bytes):
         content = Permitted(content, permit)
     call = Call(request.method, visit.wire, fields, content, early=request.early, once=True, permit=permit)

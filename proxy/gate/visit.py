@@ -115,6 +115,7 @@ class Visit:
         unmended: the conditions as they were sent, where a tag of theirs may have been rewritten on the way.
         touched: keys of other resources that the write changes.
         erased: versions that other writes erased; see `aftermath.marked`.
+        dav_if: WebDAV's If field where it names tags of ours, then as the backend is shown it.
         content: the content of a read, in the rare case that it has any.
     """
 
@@ -130,6 +131,7 @@ class Visit:
     unmended: Conditions | None = None
     touched: tuple[str, ...] = ()
     erased: tuple[Version, ...] = ()
+    dav_if: str | None = None
     content: bytes | Source = b""
 
     @property

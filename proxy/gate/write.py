@@ -9,6 +9,7 @@ from proxy.body import Spool
 from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.check import Refused, check, note_mended, required, tolerated
+from proxy.gate.dav_if import answer_for_ours
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, probe
 from proxy.gate.read import passed
@@ -18,6 +19,8 @@ from proxy.rules.aftermath import (
     Aftermath,
     aftermath,
     may_tell_tag,
+    misleading_tag,
+    own_tag,
     strong_tag,
 )
 from proxy.rules.dates import parse_http_date
@@ -36,7 +39,7 @@ async def write(house: House, visit: Visit) -> Answer:
         return await _reported(house, visit, lacking=lacking)
     if lacking and not tolerated(visit):
         return required(visit)
-    if visit.conditions.guards or visit.method in visit.route.guard:
+    if visit.conditions.guards or visit.method in visit.route.guard or visit.dav_if is not None:
         return await _guarded(house, visit)
     return await _unclaimed(house, visit)
 
@@ -95,6 +98,11 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     if isinstance(checked, Refused):
         await holding.restore({visit.key: checked.state})
         return checked.answer
+    if visit.dav_if is not None:
+        refusal = await answer_for_ours(house, visit, visit.dav_if)
+        if refusal is not None:
+            await holding.restore({visit.key: checked.state})
+            return refusal
     if visit.unmended is not None:
         note_mended(house, visit, visit.unmended, checked.state)
     await await_next_tag(checked.state, content)
@@ -188,16 +196,18 @@ def _with_tag(
     visit: Visit, answer: Answer, reply: Reply, found: Found | None, content: bytes | Source
 ) -> Answer:
     """The response with the tag that names the resource's version now, as far as one may be told."""
+    ours_alone = visit.route.version is not None and visit.route.version.tags
     if found is None or visit.method not in {"PUT", "PATCH"} or not isinstance(found.shown, Known):
-        if visit.route.version is not None and visit.route.version.tags:
+        if ours_alone:
             answer.fields = replace(answer.fields, b"ETag", None)  # the backend's, which nobody is shown
         return answer
     tag = found.shown.versions[0].etag
     as_sent = isinstance(content, bytes) and found.content == content
     if tag is not None and may_tell_tag(visit.route, visit.method, reply.status, stored_as_sent=as_sent):
         answer.fields = replace(answer.fields, b"ETag", str(tag).encode("utf-8", "surrogateescape"))
-    elif "ETag" in reply.headers and strong_tag(reply.headers) != tag:
-        # It names a version that the resource does not have: the client's next write would be refused.
+    elif "ETag" in reply.headers and (
+        ours_alone or misleading_tag(own_tag(reply.headers), found.shown.versions[0])
+    ):
         answer.fields = replace(answer.fields, b"ETag", None)
     return answer
 
@@ -213,6 +223,11 @@ async def _unclaimed(house: House, visit: Visit) -> Answer:
             raise
         return await _unprotected(house, visit, _streamed(visit))
     async with holding:
+        if visit.dav_if is not None:  # a route that only reports
+            refusal = await answer_for_ours(house, visit, visit.dav_if)
+            if refusal is not None:
+                await holding.restore({})
+                return refusal
         await holding.send_now()
         try:
             reply = await send(house, visit, _streamed(visit), fence=holding.fence)

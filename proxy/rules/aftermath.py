@@ -82,6 +82,23 @@ def may_tell_tag(route: Route, method: str, status: int, *, stored_as_sent: bool
     return method == "PATCH" or (method == "PUT" and stored_as_sent)
 
 
+def misleading_tag(told: EntityTag | None, after: Version) -> bool:
+    """Whether the tag of a write's response would have the client's next write refused.
+
+    It names no version of the resource where a GET shows another strong tag of the backend's own, and it
+    never matches where it is weak (RFC 9110 section 13.1.1) and GETs are shown a strong one. A strong tag of
+    a backend whose GET shows none is its own affair: S3 gives the parts of an upload such tags, and wants
+    them back.
+
+    Args:
+        told: the tag of the response, None where it is none by its grammar.
+        after: the version that a GET shows.
+    """
+    if told is None or told.weak:
+        return told != after.etag
+    return told != after.etag and not after.minted
+
+
 def doubted(recorded: Recorded, found: Known | Absent, erased: tuple[Version, ...] = ()) -> Known | Absent:
     """What a GET showed just now, with what was recorded of its dates.
 
@@ -174,14 +191,15 @@ def target_of(reference: str) -> str | None:
     return same_origin_target(reference, "/", frozenset({host}))
 
 
-_SECOND_AND_SIZE = re.compile(r"([0-9a-f]{8,})-([0-9a-f]+)")
+_PARTS = re.compile(r"[-_:;,/ ]")
 
 
 def ambiguous_until(before: Recorded, size: int | None) -> int | None:
     """The second until which a write would leave a tag that names both versions, or None.
 
-    nginx makes strong tags of Last-Modified and size: two versions of one size within one second share their
-    tag, against RFC 9110 section 8.8.1. Such a tag can be told, as it has the same second in it.
+    nginx, WsgiDAV and their like make strong tags of Last-Modified and size: two versions of one size within
+    one second share their tag, against RFC 9110 section 8.8.1. Such a tag can be told, as it has the same
+    second in it.
 
     Args:
         before: the versions before the write.
@@ -190,7 +208,18 @@ def ambiguous_until(before: Recorded, size: int | None) -> int | None:
     if not isinstance(before, Known):
         return None
     for version in before.versions:
-        match = None if version.etag is None else _SECOND_AND_SIZE.fullmatch(version.etag.opaque)
-        if match is not None and int(match[1], 16) == version.modified and size in (None, int(match[2], 16)):
-            return version.modified
+        if version.etag is not None and version.modified is not None and not version.minted:
+            parts = _PARTS.split(version.etag.opaque.lower())
+            if any(_same_tag_again(parts, version.modified, size, base) for base in ("d", "x")):
+                return version.modified
     return None
+
+
+def _same_tag_again(parts: list[str], second: int, size: int | None, base: str) -> bool:
+    """Whether these parts of a tag would be the same for content of this size within this second."""
+    written = format(second, base)
+    if written not in parts:
+        return False
+    # Behind the second stands the size, which tells versions of other sizes apart, or nothing that does.
+    behind = parts[parts.index(written) + 1 :]
+    return size is None or not behind or format(size, base) in behind

@@ -13,6 +13,7 @@ from proxy.rules.aftermath import (
     ambiguous_until,
     doubted,
     may_tell_tag,
+    misleading_tag,
     named_resources,
     same_origin_target,
     strong_tag,
@@ -270,7 +271,17 @@ SECOND = 0x650AB3C0
         (known("650ab3c0-1f", SECOND), 0x1E, None),
         (known("650ab3c0-1f", SECOND + 1), 0x1F, None),
         (known("650ab3c0-1f", None), 0x1F, None),
-        (known("650ab3c0-1f-x", SECOND), 0x1F, None),
+        (known("650ab3c0-1f-x", SECOND), 0x1F, SECOND),
+        # WsgiDAV: a hash of the path, the second and the size in decimal
+        (known(f"0cc175b9c0f1b6a831c399e269772661-{SECOND}-31", SECOND), 31, SECOND),
+        (known(f"0cc175b9c0f1b6a831c399e269772661-{SECOND}-31", SECOND), 30, None),
+        (known(f"0cc175b9c0f1b6a831c399e269772661-{SECOND}-31", SECOND), None, SECOND),
+        # nothing but the second, whatever stands before it
+        (known(f"{SECOND}", SECOND), 7, SECOND),
+        (known(f"user:7:{SECOND}", SECOND), 31, SECOND),
+        # parts of a second
+        (known(f"{SECOND}.25-31", SECOND), 31, None),
+        (known(f"{SECOND}25-31", SECOND), 31, None),
         (known("x650ab3c0-1f", SECOND), 0x1F, None),
         (known("own", SECOND), None, None),
         (known(None, SECOND), None, None),
@@ -280,3 +291,23 @@ SECOND = 0x650AB3C0
 )
 def test_tags_of_second_and_size(before: Recorded, size: int | None, until: int | None) -> None:
     assert ambiguous_until(before, size) == until
+
+
+OURS = Version(EntityTag("pp1." + "x" * 22), minted=True)
+OWN, WEAK = EntityTag("own"), EntityTag("own", weak=True)
+
+
+@pytest.mark.parametrize(
+    ("told", "after", "misleading"),
+    [
+        (None, OURS, True),  # not quoted, say
+        (OWN, Version(OWN), False),
+        (EntityTag("of the response"), Version(OWN), True),
+        (WEAK, OURS, True),
+        (WEAK, Version(OWN), True),
+        # the parts of an S3 upload: GET shows a list of them, without a tag
+        (OWN, OURS, False),
+    ],
+)
+def test_tags_of_writes_that_mislead(told: EntityTag | None, after: Version, misleading: bool) -> None:
+    assert misleading_tag(told, after) is misleading
