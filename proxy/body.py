@@ -7,6 +7,7 @@ small ones into memory, larger ones into an unlinked temporary file.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import IO
@@ -88,8 +89,11 @@ class Body:
         if self._limit and self.length is not None and self.length > self._limit:
             raise BodyError(413, f"the content is longer than the {self._limit} bytes that are accepted")
 
-    async def collect(self, memory: int) -> bytes | Spool:
+    async def collect(self, memory: int, *, hashed: bool = False) -> bytes | Spool:
         """Reads all of it: at most `memory` bytes stay in memory, longer content goes to a file.
+
+        Args:
+            hashed: whether somebody will ask a file for its `digest`.
 
         Raises:
             BodyError: the client left (400), was too slow (408), or sent too much (413).
@@ -105,7 +109,7 @@ class Body:
             async for piece in self.chunks():
                 held += len(piece)
                 if spool is None and held > memory:
-                    spool = Spool(pieces)
+                    spool = Spool(pieces, hashed=hashed)
                 if spool is None:
                     pieces.append(piece)
                 else:
@@ -152,7 +156,8 @@ class Spool:
 
     replayable = True
 
-    def __init__(self, pieces: list[bytes]) -> None:
+    def __init__(self, pieces: list[bytes], *, hashed: bool = False) -> None:
+        self._hash = hashlib.sha256() if hashed else None
         self._file: IO[bytes] = tempfile.TemporaryFile(prefix="precondition-proxy-")  # noqa: SIM115
         self.length: int | None = 0
         for piece in pieces:
@@ -161,6 +166,8 @@ class Spool:
     def write(self, piece: bytes) -> None:
         """Appends. The file is in the page cache: cheaper than a thread for each piece."""
         self._file.write(piece)
+        if self._hash is not None:
+            self._hash.update(piece)
         self.length = (self.length or 0) + len(piece)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -171,6 +178,11 @@ class Spool:
             piece = self._file.read(_PIECE)
             offset += len(piece)
             yield piece
+
+    def digest(self) -> bytes:
+        """The SHA-256 of a content that was collected to be hashed."""
+        assert self._hash is not None
+        return self._hash.digest()
 
     def trailers(self) -> Fields:
         """Always none."""

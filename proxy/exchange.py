@@ -40,6 +40,10 @@ class Trace:
     applied_unknown: bool = False
 
 
+def _here() -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Request:
     """One request as the client sent it.
@@ -54,6 +58,7 @@ class Request:
         scheme: "http" or "https".
         id: the request's identity in logs.
         early: sends an interim (1xx) response on.
+        left: whether the client is gone, or has ended its side of the connection.
         upgrade: the protocol that the client asks to switch to, or None.
         trace: what happened.
     """
@@ -67,6 +72,7 @@ class Request:
     scheme: str = "http"
     id: str = ""
     early: Callable[[int, str, Fields], None] | None = None
+    left: Callable[[], bool] = _here
     upgrade: bytes | None = None
     trace: Trace = field(default_factory=Trace)
 

@@ -58,7 +58,7 @@ class Told:
     @property
     def change(self) -> bool:
         """Whether the resource may be another one since."""
-        if self.method in _SAFE or self.outcome == "refused":
+        if self.method in _SAFE or self.outcome in {"refused", "replayed"}:
             return False
         return self.unknown or 200 <= self.status < 300
 

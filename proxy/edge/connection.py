@@ -180,8 +180,12 @@ class Connection(Line):
             scheme="http" if self.ssl_context is None else "https",
             id=request_id(headers),
             early=self._interim if modern else None,
+            left=self._left,
             upgrade=websocket(message),
         )
+
+    def _left(self) -> bool:
+        return self._half_closed or self.transport is None or self.transport.is_closing()
 
     def _continue(self) -> None:
         if self.transport is not None:

@@ -40,10 +40,16 @@ class Passed:
 
 @dataclass(slots=True)
 class Refused:
-    """The write is not sent; the answer says why."""
+    """The write is not sent; the answer says why.
+
+    Attributes:
+        state: what is current, as far as is known.
+        failed: whether a condition is false, whatever the answer is then.
+    """
 
     answer: Answer
     state: Recorded
+    failed: bool = False
 
 
 async def check(
@@ -141,7 +147,7 @@ async def _refuse_by_record(house: House, visit: Visit, refusal: Refuse, state: 
     """`verify: never`: the record alone refuses. It is not this caller's, so nothing of it is told."""
     if _wants_representation(visit):
         return await _ask(house, visit, state, "representation", None)
-    return Refused(refused(visit, refusal, UNKNOWN), state)
+    return Refused(refused(visit, refusal, UNKNOWN), state, failed=True)
 
 
 async def _ask(
@@ -163,7 +169,8 @@ async def _ask(
         observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
     decision = found.holds(visit.conditions, visit.method)
     if isinstance(decision, Refuse):
-        return Refused(_refusal(visit, decision, found), found.state if found.settled else UNKNOWN)
+        state = found.state if found.settled else UNKNOWN
+        return Refused(_refusal(visit, decision, found), state, failed=True)
     if isinstance(decision, Proceed):
         return _proceed(house, visit, decision, found.state if found.settled else UNKNOWN)
     raise AssertionError(f"the current version is known here, and the answer is {decision}")

@@ -10,7 +10,7 @@ from types import TracebackType
 from proxy.errors import LeaseLost, StoreError, StoreUnavailable
 from proxy.gate.visit import House
 from proxy.rules.versions import UNKNOWN, Recorded, Version
-from proxy.store import UNSETTLED, Claim, Unsettled
+from proxy.store import UNSETTLED, Claim, Keepsake, Unsettled
 
 _log = logging.getLogger("proxy.gate")
 
@@ -71,6 +71,11 @@ class Holding:
         return self._claims[self._exclusive[0]].recorded if self._exclusive else UNKNOWN
 
     @property
+    def overlapped(self) -> bool:
+        """Whether another write held the written resource when this one asked for it."""
+        return bool(self._exclusive) and self._claims[self._exclusive[0]].waited
+
+    @property
     def erased(self) -> tuple[Version, ...]:
         """Versions of the written resource that others had erased; see `aftermath.marked`."""
         return self._claims[self._exclusive[0]].erased if self._exclusive else ()
@@ -110,8 +115,11 @@ class Holding:
             if claim.deadline - now < self._house.work:
                 raise _too_late()
 
-    async def settle(self, outcomes: dict[str, Recorded]) -> bool:
+    async def settle(self, outcomes: dict[str, Recorded], keepsake: Keepsake | None = None) -> bool:
         """Ends the claims: each resource's version as given, unknown where none is given.
+
+        Args:
+            keepsake: kept with the end of the written resource's claim.
 
         Returns:
             whether all of them were still ours.
@@ -120,7 +128,8 @@ class Holding:
         ours = True
         while self._claims:
             key, claim = self._claims.popitem()
-            ours &= await self._release(claim, outcomes.get(key, UNKNOWN))
+            own = keepsake if key in self._exclusive[:1] else None
+            ours &= await self._release(claim, outcomes.get(key, UNKNOWN), own)
         return ours
 
     async def restore(self, outcomes: dict[str, Recorded]) -> None:
@@ -144,11 +153,13 @@ class Holding:
         else:
             await self.restore({})
 
-    async def _release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+    async def _release(
+        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
+    ) -> bool:
         """Ends one claim; returns whether it is known to have been ours until now."""
         self._house.held -= 1
         try:
-            if await self._house.store.release(claim, outcome):
+            if await self._house.store.release(claim, outcome, keepsake):
                 return True
             self._house.journal.lease_lost()
             _log.warning("a claim was no longer ours when its write ended; its version stays unknown")

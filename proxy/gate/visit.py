@@ -117,6 +117,7 @@ class Visit:
         erased: versions that other writes erased; see `aftermath.marked`.
         dav_if: WebDAV's If field where it names tags of ours, then as the backend is shown it.
         content: the content of a read, in the rare case that it has any.
+        overlapped: whether another write of the resource was under way when this one came.
     """
 
     request: Request
@@ -133,6 +134,7 @@ class Visit:
     erased: tuple[Version, ...] = ()
     dav_if: str | None = None
     content: bytes | Source = b""
+    overlapped: bool = False
 
     @property
     def reporting(self) -> bool:

@@ -29,7 +29,7 @@ REFUSALS: Final = (
     ("refused", Condition.IF_MATCH, Reason.STALE_TAG),  # 412
     ("refused", NONE, "required"),  # 428
 )
-OPERATIONS: Final = ("look", "claim", "renew", "release", "observe", "forget")
+OPERATIONS: Final = ("look", "claim", "renew", "release", "recall", "observe", "forget")
 SPANS: Final = ("made", "exported", "failed")
 RELOADS: Final = ("applied", "unchanged", "refused")
 FAULTS: Final = ("unreachable", "timeout", "broken")

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 
 import brotli
@@ -71,6 +72,14 @@ class Minter:
         mac.update("".join(f"{part}\0" for part in parts).encode("utf-8", "surrogateescape"))
         mac.update(identity)
         return _tag(mac)
+
+    def identify(self, parts: Iterable[bytes]) -> bytes:
+        """Sixteen bytes that stand for these parts, and tell nobody without the secret what they were."""
+        mac = self._start.copy()
+        mac.update(b"\1replay\0")  # no resource's name begins so: this is never the hash of a tag
+        for part in parts:
+            mac.update(b"%d\0%b" % (len(part), part))
+        return mac.digest()[:16]
 
 
 def _tag(mac: hmac.HMAC) -> EntityTag:

@@ -95,6 +95,8 @@ class Route:
         fence: whether writes carry X-Precondition-Fence, a number that grows with every write of a resource.
         status_header: whether responses say in Precondition-Status what was evaluated.
         cors: which scripts of other origins may send conditions and see the answers.
+        replay: for so many seconds the answer to a conditional write that succeeded is given again where
+            the very same write comes a second time; 0.0 for never.
     """
 
     match: str = "default"
@@ -118,6 +120,7 @@ class Route:
     fence: bool = False
     status_header: bool = False
     cors: Cors | None = None
+    replay: float = 120.0
 
 
 NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

@@ -114,8 +114,17 @@ def _conditions(route: Route) -> Iterator[str]:
         yield "responses say in Precondition-Status what was evaluated"
     if route.cors is not None:
         yield f"scripts of {listed(sorted(route.cors.origins), 'and')} may send conditions and see ETag"
+    if route.mode is Mode.ENFORCE and route.replay != Route().replay:
+        yield _replay(route)
     if route.on_store_failure is OnStoreFailure.PROBE:
         yield "without the store, writes are checked by asking the backend, without a claim"
+
+
+def _replay(route: Route) -> str:
+    if not route.replay:
+        return "a write that succeeded and is sent again gets 412"
+    within = written_duration(route.replay)
+    return f"the same write sent again within {within} of its success gets the answer again"
 
 
 def _versions(route: Route) -> Iterator[str]:

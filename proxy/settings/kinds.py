@@ -114,6 +114,11 @@ def grace(value: object) -> float | str:
     return "auto" if value == "auto" else values.duration(value)
 
 
+def replay(value: object) -> float:
+    """Seconds; off for none."""
+    return 0.0 if value is False or value == "off" else values.duration(value)
+
+
 def pseudonym(value: object) -> str | None:
     """The name in Via (RFC 9110 section 7.6.3): true for the usual one, false for no Via at all."""
     if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
@@ -180,6 +185,12 @@ Grace = Annotated[
     float | Literal["auto"],
     BeforeValidator(grace),
     _schema({"const": "auto"}, {"type": "number", "minimum": 0}, _DURATION),
+]
+Replay = Annotated[
+    float,
+    BeforeValidator(replay),
+    _WRITE_DURATION,
+    _schema({"enum": ["off", False]}, {"type": "number", "minimum": 0}, _DURATION),
 ]
 Prefix = Annotated[str, BeforeValidator(prefix), _schema(_string(r"[!-z|~]+", "pp"))]
 TagSecret = Annotated[

@@ -173,6 +173,11 @@ class RouteOptions(Section):
         description="Scripts of which origins may send conditions and see ETag and refusals: origins, "
         "credentials, preflight.",
     )
+    replay: kinds.Replay = Field(
+        default=120.0,
+        description="How long the very same conditional write, sent again, gets its first answer, and no "
+        "412; off for never. See docs/recipes.md.",
+    )
 
 
 class RouteSettings(RouteOptions):

@@ -61,6 +61,7 @@ class Claim:
         erased: dated versions that other writes had erased before, which no version has taken the place of.
         fence: grows with every claim of the resource; a backend that remembers the highest can refuse a write
             that comes too late.
+        waited: somebody else held it when it was asked for.
     """
 
     key: str
@@ -71,6 +72,31 @@ class Claim:
     incarnation: str = field(default="", repr=False)
     erased: tuple[Version, ...] = ()
     fence: int = 0
+    waited: bool = False
+
+
+class Pending(enum.Enum):
+    """An answer that may be remembered soon: the resource's claim is held."""
+
+    PENDING = "pending"
+
+
+PENDING: Final = Pending.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Keepsake:
+    """The answer to a write, kept for when the very same write is sent again.
+
+    Attributes:
+        name: stands for the write; tells nothing about it.
+        words: the answer; means nothing to the store.
+        seconds: for how long.
+    """
+
+    name: bytes
+    words: bytes
+    seconds: float
 
 
 Seen = Callable[[Observed], None]
@@ -108,13 +134,26 @@ class Store(Protocol):
             LeaseLost: it is no longer ours.
         """
 
-    async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+    async def release(
+        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
+    ) -> bool:
         """Ends the claim: commits the new version, puts the old one back, or leaves it unknown.
 
         With UNSETTLED the claim is not ended but its lease started once more and left to run out (rule 5).
 
+        Args:
+            keepsake: kept in the same step, so that whoever gets the claim next finds it; only where the
+                claim was still ours.
+
         Returns:
             False where the claim was no longer ours, and so nothing was recorded.
+        """
+
+    async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
+        """The words that were kept under this name when a claim of the resource was released.
+
+        Returns:
+            PENDING where there are none and the claim is held, by whomever: there may be some soon.
         """
 
     async def forget(self, key: str) -> None:

@@ -60,18 +60,27 @@ class Calls:
         return self._lives[self.group(key)]
 
     def call(
-        self, name: str, key: str, words: tuple[Word, ...] = (), incarnation: str = ""
+        self, name: str, key: str, words: tuple[Word, ...] = (), incarnation: str = "", kept: bytes = b""
     ) -> asyncio.Future[Reply]:
         """Sends a script at once; the future has its reply, or raises StoreUnavailable."""
         future: asyncio.Future[Reply] = self._lives.loop().create_future()
-        self.send(name, key, words, partial(settle, future), incarnation)
+        self.send(name, key, words, partial(settle, future), incarnation, kept)
         return future
 
-    def send(self, name: str, key: str, words: tuple[Word, ...], done: Done, incarnation: str = "") -> None:
+    def send(
+        self,
+        name: str,
+        key: str,
+        words: tuple[Word, ...],
+        done: Done,
+        incarnation: str = "",
+        kept: bytes = b"",
+    ) -> None:
         """Sends a script at once; `done` gets the reply, or a StoreUnavailable. Never raises.
 
         Args:
             incarnation: in which the script is to run; the present one if left out.
+            kept: the name of an answer that the script keeps or recalls, if it does.
         """
         group, entry = self._place(key)
         life = self._lives[group]
@@ -82,7 +91,12 @@ class Calls:
         if name in _FORGETFUL:
             self._mirror.drop(key)
         self._lives.used()
-        keys = (entry, self._lives.key(group))
+        keys: tuple[str, ...] = (entry, self._lives.key(group))
+        if kept:
+            keys = (
+                *keys,
+                f"{self._prefix}:{{{group}}}:answer:{base64.urlsafe_b64encode(kept)[:22].decode()}",
+            )
         answered = self._answered(name, key, life, believed, done)
         self._servers.send(group, scripts()[name], keys, (believed, self._ttl, *words), answered)
 

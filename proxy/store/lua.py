@@ -35,6 +35,6 @@ def _read(name: str, *, entry: bool = True) -> Script:
 @cache
 def scripts() -> dict[str, Script]:
     """All scripts by name. Those that are about one resource begin with `entry.lua`."""
-    names = ("claim", "renew", "release", "observe", "look", "forget", "tick")
+    names = ("claim", "renew", "release", "observe", "look", "recall", "forget", "tick")
     whole = {name: _read(name) for name in names}
     return whole | {name: _read(name, entry=False) for name in ("incarnate", "secret")}

@@ -11,7 +11,20 @@ from typing import Final
 
 from proxy.errors import LeaseLost
 from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
-from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
+from proxy.store import (
+    PENDING,
+    UNSETTLED,
+    Claim,
+    Health,
+    Keepsake,
+    Meter,
+    Observed,
+    Pending,
+    Seen,
+    Stamp,
+    Unsettled,
+)
+from proxy.store.keepsakes import Keepsakes
 from proxy.store.merging import Erased, committed, erased, observed
 from proxy.store.metering import Timed
 from proxy.store.names import short
@@ -57,6 +70,7 @@ class MemoryStore:
         self._tokens = itertools.count(1)
         self._turns = Turns()
         self._held: dict[str, Turn] = {}
+        self._keepsakes = Keepsakes()
 
     # The life of the store.
 
@@ -92,14 +106,26 @@ class MemoryStore:
         with self._timed("renew"):
             self._renew(claim)
 
-    async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+    async def release(
+        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
+    ) -> bool:
         with self._timed("release"):
             if outcome is UNSETTLED:
                 return self._leave(claim)
             released = self._release(claim, outcome)
+            if released and keepsake is not None:
+                self._keepsakes.keep(keepsake, self._time())
             if turn := self._held.pop(claim.token, None):
                 turn.end()
             return released
+
+    async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
+        with self._timed("recall"):
+            words = self._keepsakes.recall(name, self._time())
+            if words is not None:
+                return words
+            entry = self._entries.get(short(key))
+            return PENDING if entry is not None and entry.owner else None
 
     async def forget(self, key: str) -> None:
         with self._timed("forget"):
@@ -115,10 +141,12 @@ class MemoryStore:
         return result
 
     async def _claim(self, key: str) -> Claim:
+        waited = self._turns.taken(key)
         turn = await self._turns.take(key, self._time() + self._wait)
         entry = self._entry(key)
         # Ours is the only process: whoever has the turn finds no living owner.
         claim = self._new_claim(key, entry.recorded)
+        claim.waited = waited
         claim.erased = entry.erased
         self._erase(entry)
         entry.owner, entry.lease_end, entry.dirty = claim.token, claim.deadline, False

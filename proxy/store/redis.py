@@ -13,7 +13,19 @@ from typing import Final, Self
 
 from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
 from proxy.rules.versions import Absent, Recorded, Version
-from proxy.store import UNSETTLED, Claim, Health, Meter, Observed, Seen, Stamp, Unsettled
+from proxy.store import (
+    PENDING,
+    UNSETTLED,
+    Claim,
+    Health,
+    Keepsake,
+    Meter,
+    Observed,
+    Pending,
+    Seen,
+    Stamp,
+    Unsettled,
+)
 from proxy.store.address import Topology, parse_url
 from proxy.store.calls import Calls, stranger
 from proxy.store.cluster import ClusterServers
@@ -100,7 +112,7 @@ class RedisStore:
         self._turns = Turns()
         self._held: dict[str, Turn] = {}
         self._observing: dict[tuple[str, Version | Absent], list[Seen]] = {}
-        self._orphans: dict[str, tuple[Claim, tuple[Word, ...]]] = {}
+        self._orphans: dict[str, tuple[Claim, tuple[Word, ...], bytes]] = {}
 
     @classmethod
     def from_url(
@@ -209,12 +221,14 @@ class RedisStore:
         if shared:
             return _granted(await self._ask_for(Claim(key, self._token(), shared=True)))
         until = self._lives.now() + self._wait
+        waited = self._turns.taken(key)
         turn = await self._turns.take(key, until)
         try:
             claim = await self._ask_until(key, turn, until)
         except BaseException:
             turn.end()
             raise
+        claim.waited |= waited
         turn.hold(claim.deadline)
         self._held[claim.token] = turn
         return claim
@@ -229,19 +243,37 @@ class RedisStore:
         if turn := self._held.get(claim.token):
             turn.hold(claim.deadline)
 
-    async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+    async def release(
+        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
+    ) -> bool:
         if outcome is UNSETTLED:
             return await self._leave(claim)
         words = (claim.token, *outcome_words(outcome, kept=outcome is claim.recorded))
-        reply = self._calls.call("release", claim.key, words, claim.incarnation)
+        name = b""
+        if keepsake is not None:
+            name, words = keepsake.name, (*words, keepsake.words, round(keepsake.seconds * 1e3))
+        reply = self._calls.call("release", claim.key, words, claim.incarnation, name)
         # Already on its way, and the next one's question stays behind it on the same connection.
         if turn := self._held.pop(claim.token, None):
             turn.end()
         try:
             return bool((await reply)[1] == b"released")
         except Unanswered:
-            self._adopt_orphan(claim, words)
+            self._adopt_orphan(claim, words, name)
             raise
+
+    async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
+        reply = await self._calls.call("recall", key, kept=name)
+        match reply[1]:
+            case b"recalled":
+                words: bytes = reply[2]
+                return words
+            case b"pending":
+                return PENDING
+            case b"incarnation":
+                raise stranger()
+            case _:
+                return None
 
     async def forget(self, key: str) -> None:
         reply = await self._calls.call("forget", key)
@@ -253,12 +285,13 @@ class RedisStore:
     async def _ask_until(self, key: str, turn: Turn, until: float) -> Claim:
         """Asks again and again, ever more slowly, until the claim is granted or the time is over."""
         pause, longest = _PAUSE
+        waited = False
         while True:
-            claim = Claim(key, self._token())
+            claim = Claim(key, self._token(), waited=waited)
             answer = await self._ask_for(claim)
             if isinstance(answer, Claim):
                 return answer
-            now = self._lives.now()
+            now, waited = self._lives.now(), True
             turn.expect(now + answer.retry_after)
             if now >= until:
                 raise answer
@@ -291,17 +324,17 @@ class RedisStore:
             self._held.pop(claim.token, None)
         return True
 
-    def _adopt_orphan(self, claim: Claim, words: tuple[Word, ...]) -> None:
+    def _adopt_orphan(self, claim: Claim, words: tuple[Word, ...], kept: bytes = b"") -> None:
         """Remembers a release that was perhaps not heard, to say it again on the next connection."""
         if len(self._orphans) < _MOST_ORPHANS:
-            self._orphans[claim.token] = (claim, words)
+            self._orphans[claim.token] = (claim, words, kept)
 
     def _release_orphans(self, life: Life) -> None:
-        group = [token for token, (claim, _) in self._orphans.items() if self._calls.life(claim.key) is life]
+        group = [token for token, (claim, *_) in self._orphans.items() if self._calls.life(claim.key) is life]
         for token in group:
-            claim, words = self._orphans.pop(token)
+            claim, words, kept = self._orphans.pop(token)
             if claim.incarnation == life.id and claim.deadline > self._lives.now():
-                self._calls.send("release", claim.key, words, _ignore, claim.incarnation)
+                self._calls.send("release", claim.key, words, _ignore, claim.incarnation, kept)
 
     # Observing.
 

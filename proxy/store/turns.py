@@ -76,6 +76,10 @@ class Turns:
         self._lines: dict[str, _Line] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def taken(self, key: str) -> bool:
+        """Whether somebody has the turn at `key` now."""
+        return key in self._lines
+
     async def take(self, key: str, until: float) -> Turn:
         """Waits for the turn at `key`, at most until that time of the event loop's clock.
 

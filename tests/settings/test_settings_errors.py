@@ -39,7 +39,7 @@ IN_FILE = [
     ("timeout: 40s\n",                             "1:1",  "timeout: is not a known setting",                          "did you mean upstream.timeout or store.timeout?"),
     ("log: {colour: red}\n",                       "1:7",  "log.colour: is not a known setting",                       "known here: level, format, access"),
     ("routes:\n  - match: /a\n    requires: []\n", "3:5",  "routes[0].requires: is not a known setting",               "did you mean require?"),
-    ("defaults: {match: /a}\n",                    "1:12", "defaults.match: is not a known setting",                   "known here: mode, require, guard, verify, after_write, etag_on_write, invalidates, hash_limit, on_store_failure, case_insensitive, trailing_slash, merge_slashes, query, vary_by, version, require_mode, weak_if_match, fence, status_header, cors"),
+    ("defaults: {match: /a}\n",                    "1:12", "defaults.match: is not a known setting",                   "known here: mode, require, guard, verify, after_write, etag_on_write, invalidates, hash_limit, on_store_failure, case_insensitive, trailing_slash, merge_slashes, query, vary_by, version, require_mode, weak_if_match, fence, status_header, cors, replay"),
     ("routes:\n  - mode: off\n",                   "2:5",  "routes[0].match: is missing",                              "write match: /api/users/{id}, or another path"),
     # -- shapes
     ("limits: 5\n",                                "1:9",  "limits: is not a mapping",                                 "write limits: {header_size: ...}"),
@@ -85,6 +85,7 @@ IN_FILE = [
     ("defaults: {version: {ignore_text: '('}}\n",  "1:21", 'defaults.version: ignore_text: "(" is no regular expression (missing ), unterminated subpattern)', "write Python's"),
     ("defaults: {version: {ignore_text: 'a*'}}\n", "1:21", 'defaults.version: ignore_text: "a*" matches nothing at all, too', "demand one character or more"),
     ("defaults: {version: {from: /a, header: B}}\n", "1:21", "defaults.version: has its version from two places",     "keep from, or header"),
+    ("defaults: {replay: soon}\n",                 "1:20", 'defaults.replay: "soon" is not a duration',                 "write a number with a unit, such as 500ms, 30s, 2m, 1h or 7d"),
     ("defaults: {cors: ['*']}\n",                  "1:18", 'defaults.cors: ["*"] is not a mapping',                    "write one, such as {origins: [https://app.example]}"),
     ("defaults: {cors: {}}\n",                     "1:18", "defaults.cors: null is not a list",                        "write a list, such as [a, b], or [] for none"),
     ("defaults: {cors: {origins: []}}\n",          "1:18", "defaults.cors: allows no origin",                          "write origins: [https://app.example], or leave cors out"),

@@ -50,6 +50,9 @@ ROUTES = [
     (Route(version=VersionSource(ignore=(("a", "b"), ("c",)), field=("rev",)), **NO_GUARD), [CHECKED, "the version is /rev of the JSON content", "/a/b and /c of the JSON content do not count"]),
     (Route(require=frozenset({"PUT"}), require_mode=RequireMode.REPORT, **NO_GUARD), ["PUT without a condition are counted (they would get 428)"]),
     (Route(weak_if_match=WeakIfMatch.RELAXED, fence=True, status_header=True, cors=Cors(frozenset({"https://b", "https://a"})), **NO_GUARD), [CHECKED, "weakened tags count in If-Match", "writes carry X-Precondition-Fence", "responses say in Precondition-Status what was evaluated", "scripts of https://a and https://b may send conditions and see ETag"]),
+    (Route(replay=0.0, **NO_GUARD),                                         [CHECKED, "a write that succeeded and is sent again gets 412"]),
+    (Route(replay=90.0, **NO_GUARD),                                        [CHECKED, "the same write sent again within 90s of its success gets the answer again"]),
+    (Route(mode=Mode.REPORT, replay=90.0, **NO_GUARD),                      ["report only: conditions are evaluated and counted, but every request is forwarded"]),
     (Route(version=VersionSource(header="X-R", modified=("at",), ignore_text=re.compile("x+")), **NO_GUARD), [CHECKED, "the version is the response's X-R", "the date is /at of the JSON content", "text that matches x+ does not count"]),
     (Route(vary_by=("authorization", "cookie:sid"), **NO_GUARD),            [CHECKED, "one resource for each authorization and cookie:sid"]),
 ]

@@ -16,13 +16,14 @@ Value = Any
 
 _RUNNER = """
 function(call, table_of)
-  return {call = function(...)
+  local function run(...)
     local reply = call(...)
     if reply == nil then
       return false
     end
     return reply
-  end}
+  end
+  return {call = run, pcall = run}
 end
 """
 
@@ -146,6 +147,8 @@ class SmallRedis:
             return None
         self._keys[key] = value
         self._expires.pop(key, None)
+        if b"PX" in options:
+            self._expires[key] = self._now + int(options[options.index(b"PX") + 1]) * 1000
         return b"OK"
 
     def _get(self, key: bytes) -> bytes | None:

@@ -118,7 +118,7 @@ class Content(Body):
     def complete(self) -> bytes | None:
         return None if self._delay else self._content
 
-    async def collect(self, memory: int) -> bytes:  # noqa: ARG002
+    async def collect(self, memory: int, *, hashed: bool = False) -> bytes:  # noqa: ARG002
         await asyncio.sleep(self._delay)
         return self._content
 

@@ -3,6 +3,8 @@
 -- ARGV[4]  known; kept, where nothing was written and what the claim took is put back; absent, unknown; or
 --          drop, for a claim that was perhaps granted and surely not used
 -- ARGV[5..]  with known and kept: pairs of variant and version
+-- KEYS[3]  where the write's answer is kept, if it is; then the last two arguments are the answer, and for
+--          how many milliseconds
 -- Replies  released, or lost.
 
 local token, outcome = ARGV[3], ARGV[4]
@@ -31,7 +33,7 @@ if not entry.dirty and not entry.is_shared then
     redis.call('HSET', KEYS[1], 'a', '1')
   elseif outcome == 'known' or outcome == 'kept' then
     local erased = entry.erased
-    for n = 5, #ARGV, 2 do
+    for n = 5, KEYS[3] and #ARGV - 2 or #ARGV, 2 do
       local version, left = marked(ARGV[n + 1], erased)
       redis.call('HSET', KEYS[1], 'v' .. ARGV[n], outcome == 'kept' and ARGV[n + 1] or version)
       erased = left
@@ -40,4 +42,7 @@ if not entry.dirty and not entry.is_shared then
   end
 end
 keep()
+if KEYS[3] then -- last, and whatever comes of it: a full server must not keep the claim from ending
+  redis.pcall('SET', KEYS[3], ARGV[#ARGV - 1], 'PX', ARGV[#ARGV])
+end
 return {now, 'released'}
