@@ -36,7 +36,7 @@ class Store:
             raise LeaseLost("gone")
         claim.deadline = began + LEASE
 
-    async def release(self, claim: Claim, outcome: Any) -> bool:  # noqa: ARG002
+    async def release(self, claim: Claim, outcome: Any, keepsake: Any = None) -> bool:  # noqa: ARG002
         self.released.append(outcome)
         return True
 

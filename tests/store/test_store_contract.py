@@ -11,7 +11,7 @@ from support.stores import AnyStore, Opener, fresh_stamp, observe, record, versi
 
 from proxy.errors import ClaimBusy, LeaseLost
 from proxy.rules.versions import ABSENT, UNKNOWN, Absent, Known, Recorded, Version
-from proxy.store import UNSETTLED, Claim, Observed, Stamp
+from proxy.store import PENDING, UNSETTLED, Claim, Keepsake, Observed, Stamp
 from proxy.store.memory import MemoryStore
 
 A, B, C = version("a"), version("b"), version("c")
@@ -587,6 +587,83 @@ async def test_a_shared_claim_that_ran_out_during_a_claim_spoils_its_commit(open
         await store.renew(claim)
     await store.release(claim, Known((A,)))
     assert await store.look(KEY) is UNKNOWN
+
+
+# Answers that are kept.
+
+NAME = bytes(range(16))
+
+
+def kept(words: bytes, seconds: float = 60.0, name: bytes = NAME) -> Keepsake:
+    return Keepsake(name, words, seconds)
+
+
+@pytest.mark.parametrize("outcome", [UNKNOWN, ABSENT, Known((A,)), Known((A, IN_A))])
+async def test_an_answer_is_kept_with_the_release(opener: Opener, outcome: Recorded) -> None:
+    store = await opener()
+    other = await another_process(store, opener)
+    assert await other.recall(KEY, NAME) is None
+    claim = await store.claim(KEY)
+    assert await other.recall(KEY, NAME) is PENDING
+    assert await store.release(claim, outcome, kept(b"\0\xff words"))
+    assert await other.recall(KEY, NAME) == b"\0\xff words"
+    assert await other.recall(KEY, NAME[::-1]) is None
+    assert await other.look(KEY) == outcome  # the answer is no version
+    assert (await other.claim(KEY)).recorded == outcome
+    assert await other.recall(KEY, NAME) == b"\0\xff words"  # whoever holds the claim meanwhile
+
+
+async def test_a_version_that_is_put_back_goes_with_an_answer_too(store: AnyStore) -> None:
+    await record(store, KEY, A, IN_A)
+    claim = await store.claim(KEY)
+    assert await store.release(claim, claim.recorded, kept(b"x"))
+    assert await store.look(KEY) == Known((A, IN_A))
+
+
+async def test_the_later_answer_of_a_name_is_kept(store: AnyStore) -> None:
+    for words in (b"one", b"two"):
+        await store.release(await store.claim(KEY), UNKNOWN, kept(words))
+    assert await store.recall(KEY, NAME) == b"two"
+
+
+async def test_an_answer_is_kept_for_its_time(store: AnyStore) -> None:
+    await store.release(await store.claim(KEY), UNKNOWN, kept(b"x", 0.05))
+    assert await store.recall(KEY, NAME) == b"x"
+    async with asyncio.timeout(5):
+        while await store.recall(KEY, NAME) is not None:
+            pass
+
+
+async def test_who_lost_the_claim_leaves_no_answer(opener: Opener) -> None:
+    store = await opener(lease=0.05)
+    claim = await store.claim(KEY)
+    other = await another_process(store, opener)
+    await other.claim(KEY)
+    assert not await store.release(claim, Known((A,)), kept(b"x"))
+    assert await other.recall(KEY, NAME) is PENDING
+
+
+async def test_an_outcome_that_nobody_knows_leaves_no_answer(store: AnyStore) -> None:
+    assert await store.release(await store.claim(KEY), UNSETTLED, kept(b"x"))
+    assert await store.recall(KEY, NAME) is PENDING
+
+
+async def test_a_claim_says_whether_it_was_waited_for(store: AnyStore) -> None:
+    first = await store.claim(KEY)
+    second = asyncio.ensure_future(store.claim(KEY))
+    await asyncio.sleep(0)
+    await store.release(first, UNKNOWN)
+    claim = await second
+    assert (first.waited, claim.waited) == (False, True)
+    await store.release(claim, UNKNOWN)
+    assert not (await store.claim(KEY)).waited
+
+
+async def test_a_claim_that_another_process_had_was_waited_for(opener: Opener) -> None:
+    store = await opener(lease=0.1)
+    await store.claim(KEY)
+    other = await another_process(store, opener)
+    assert (await other.claim(KEY)).waited
 
 
 # Forgetting.

@@ -7,7 +7,8 @@ import tracemalloc
 from support.stores import observe, record, version
 
 from proxy.rules.versions import UNKNOWN, Known
-from proxy.store import Observed
+from proxy.store import Keepsake, Observed
+from proxy.store.keepsakes import Keepsakes
 from proxy.store.memory import MemoryStore
 from proxy.store.mirror import Mirror
 
@@ -69,3 +70,22 @@ async def test_a_held_claim_is_never_forgotten() -> None:
     await record(store, "six", A)
     assert await store.look("five") is UNKNOWN
     assert (await store.health()).ready
+
+
+def test_answers_that_are_kept_are_bounded() -> None:
+    kept = Keepsakes(most=2000)
+    for number in range(10):
+        kept.keep(Keepsake(b"%d" % number, b"x" * 244, 60.0), 0.0)
+    assert [number for number in range(10) if kept.recall(b"%d" % number, 1.0)] == [6, 7, 8, 9]
+    kept.keep(Keepsake(b"9", b"y" * 744, 60.0), 1.0)
+    assert [number for number in range(10) if kept.recall(b"%d" % number, 1.0)] == [7, 8, 9]
+    kept.keep(Keepsake(b"large", b"x" * 3000, 60.0), 1.0)
+    assert kept.recall(b"large", 1.0) is None
+
+
+def test_answers_whose_time_is_over_are_forgotten() -> None:
+    kept = Keepsakes()
+    kept.keep(Keepsake(b"a", b"x", 1.0), 0.0)
+    assert (kept.recall(b"a", 0.5), kept.recall(b"a", 1.0)) == (b"x", None)
+    kept.keep(Keepsake(b"b", b"x", 1.0), 2.0)
+    assert list(kept._kept) == [b"b"]
