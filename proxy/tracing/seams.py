@@ -18,7 +18,7 @@ from proxy.errors import ProxyError
 from proxy.exchange import Answer, Request, Trace
 from proxy.gate import Gate, Journal
 from proxy.rules.versions import Absent, Recorded, Version
-from proxy.store import Claim, Observed, Seen, Stamp, Store, Unsettled
+from proxy.store import Claim, Keepsake, Observed, Pending, Seen, Stamp, Store, Unsettled
 from proxy.tracing.spans import Story, answered, failed
 from proxy.upstream import Call, Reply, Upstream
 
@@ -146,16 +146,23 @@ class TracedStore:
         with _step("renew"):
             await self._store.renew(claim)
 
-    async def release(self, claim: Claim, outcome: Recorded | Unsettled) -> bool:
+    async def release(
+        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
+    ) -> bool:
         """As the store's; with it, a decision that sends nothing is made."""
         story = _current.get()
         if story is None:
-            return await self._store.release(claim, outcome)
+            return await self._store.release(claim, outcome, keepsake)
         story.decided()
         with _lasting(story.span("release")) as span:
-            ours = await self._store.release(claim, outcome)
+            ours = await self._store.release(claim, outcome, keepsake)
             span.set_attribute("precondition.claim.ours", ours)
             return ours
+
+    async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
+        """As the store's."""
+        with _step("recall"):
+            return await self._store.recall(key, name)
 
     async def forget(self, key: str) -> None:
         """As the store's."""
