@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 JOBS ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test test-deploy lint types format simulate chaos fuzz bench bench-quick clean
+.PHONY: help run test test-deploy lint types format simulate chaos fuzz bench bench-quick bench-micro clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -44,12 +44,16 @@ fuzz: $(VENV)/installed-dev
 
 # make bench    beside nginx, nginx with Lua and Redis, and the usual aiohttp proxy; bench-quick takes a minute
 #               BENCH="--python /usr/bin/python3" has all Python contestants run with another build
+# make bench-micro    what single steps of a request cost, in nanoseconds
 BENCH ?=
 bench: $(VENV)/installed-dev
 	@cd tests/bench && ../../$(BIN)/python bench.py --json bench.json $(BENCH)
 
 bench-quick: $(VENV)/installed-dev
 	@cd tests/bench && ../../$(BIN)/python bench.py --quick $(BENCH)
+
+bench-micro: $(VENV)/installed-dev
+	@cd tests/bench && ../../$(BIN)/python micro.py $(BENCH)
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check --quiet .

@@ -101,7 +101,11 @@ def plain(outcome: Outcome) -> dict[str, Any]:
         }
         for load, found in outcome.results.items()
     }
-    return {**asdict(outcome), "ratios": ratios, "aims": [vars(aim) for aim in _aims(outcome)]}
+    return {
+        **asdict(outcome),
+        "ratios": ratios,
+        "aims": [{**vars(aim), "met": aim.met} for aim in _aims(outcome)],
+    }
 
 
 def throughput(outcome: Outcome) -> str:
