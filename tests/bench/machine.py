@@ -81,9 +81,10 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], cores: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on these cores, ended at the end."""
+    """A process on these cores ("" for any), ended at the end."""
+    pinned = ["taskset", "-c", cores, *command] if cores else command
     with log.open("wb") as output:
-        process = subprocess.Popen(["taskset", "-c", cores, *command], stdout=output, stderr=output)
+        process = subprocess.Popen(pinned, stdout=output, stderr=output)
     try:
         yield process
     finally:

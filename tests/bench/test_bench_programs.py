@@ -50,7 +50,7 @@ async def test_the_usual_proxy_records_on_get_and_compares_on_put(
 ) -> None:
     port = free_port()
     command = [sys.executable, str(HERE / "naive.py"), "--upstream", backend.url, "--store", server.url]
-    with running([*command, "--port", str(port)], "0-1", log := tmp_path / "log"):
+    with running([*command, "--port", str(port)], "", log := tmp_path / "log"):
         await asyncio.to_thread(wait_for, port, log)
         async with Client(("127.0.0.1", port)) as client:
             assert (await client.request("PUT", "/a", OLD, body=b"unknown passes")).status == 204
@@ -78,7 +78,7 @@ async def test_the_barest_forwarding_only_forwards(backend: RecordingBackend, tm
         "--upstream",
         backend.url,
     ]
-    with running([*command, "--port", str(port)], "0-1", log := tmp_path / "log"):
+    with running([*command, "--port", str(port)], "", log := tmp_path / "log"):
         await asyncio.to_thread(wait_for, port, log)
         async with Client(("127.0.0.1", port)) as client:
             assert (await client.request("GET", "/a?b")).body == b"ok"
