@@ -13,7 +13,9 @@ from proxy.gate.refuse import answer_with, note, refused
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import doubted, is_same
 from proxy.rules.conditions import Condition, Conditions
+from proxy.rules.etags import Star
 from proxy.rules.fields import lower, replace
+from proxy.rules.minting import is_minted
 from proxy.rules.pointers import differing, written
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason, Refuse, evaluate
 from proxy.rules.preferences import wants_representation
@@ -154,7 +156,7 @@ async def _ask(
     house: House, visit: Visit, recorded: Recorded, reason: str, stamp: Stamp | None
 ) -> Passed | Refused:
     """Unknown, or a mismatch: the backend is asked (rule 7), so a stale record never refuses anybody."""
-    found = await probe(house, visit, reason)
+    found = await _in_its_coding(house, visit, await probe(house, visit, reason))
     if isinstance(found, Relayed):
         visit.request.trace.outcome, visit.request.trace.reason = "relayed", "probe"
         return Refused(found.answer, recorded)
@@ -174,6 +176,25 @@ async def _ask(
     if isinstance(decision, Proceed):
         return _proceed(house, visit, decision, found.state if found.settled else UNKNOWN)
     raise AssertionError(f"the current version is known here, and the answer is {decision}")
+
+
+async def _in_its_coding(house: House, visit: Visit, found: Found | Relayed) -> Found | Relayed:
+    """What the probe found, or the same in the content coding that the client's tag is of.
+
+    A backend's tag does not say its coding, and a write need not accept what the read did: it may name any
+    current representation (RFC 9110 section 13.1.1), and codings have tags of their own (section 8.8.3.3).
+    """
+    tags = visit.conditions.if_match
+    if isinstance(found, Relayed) or found.other_coding is None or tags is None or isinstance(tags, Star):
+        return found
+    if all(map(is_minted, tags)) or not isinstance(found.holds(visit.conditions, visit.method), Refuse):
+        return found
+    asked = visit.request.trace.probe
+    other = await probe(house, visit, "coding", found.other_coding)
+    visit.request.trace.probe = asked
+    if isinstance(other, Found) and not isinstance(other.holds(visit.conditions, visit.method), Refuse):
+        return other
+    return found
 
 
 def _compare(house: House, visit: Visit, recorded: Recorded, found: Found) -> None:

@@ -15,6 +15,7 @@ from proxy.rules.fields import reply_fields
 from proxy.rules.minting import coding_of
 from proxy.rules.preconditions import Conditions, Decision, evaluate
 from proxy.rules.preferences import wants_representation
+from proxy.rules.variants import other_coding
 from proxy.rules.versions import ABSENT, Absent, Known, Version
 from proxy.upstream import Call, Reply
 
@@ -34,6 +35,8 @@ class Found:
         settled: whether the state may be recorded: it has validators, and which representation it is can
             be told.
         also: the current version under another tag that was shown for it; see `Representation`.
+        other_coding: what to accept to be shown the representation in another content coding, None where
+            there is none.
     """
 
     state: Known | Absent
@@ -42,6 +45,7 @@ class Found:
     content: bytes | None
     settled: bool = True
     also: tuple[Version, ...] = ()
+    other_coding: str | None = None
 
     def holds(self, conditions: Conditions, method: str) -> Decision:
         """Whether conditions hold of what is current."""
@@ -61,10 +65,11 @@ class Relayed:
     answer: Answer
 
 
-async def probe(house: House, visit: Visit, reason: str) -> Found | Relayed:
+async def probe(house: House, visit: Visit, reason: str, coding: str | None = None) -> Found | Relayed:
     """GETs the resource.
 
     Args:
+        coding: the content coding to accept; None for that of the client's tag, else what the client accepts.
         reason: why, for the metrics: "unknown", "mismatch", "verify", "reread", "representation".
 
     Raises:
@@ -74,7 +79,8 @@ async def probe(house: House, visit: Visit, reason: str) -> Found | Relayed:
     house.journal.probe(visit.route.match, reason)
     visit.request.trace.probe = reason
     chosen = house.selectors.of(visit.key, visit.conditions)
-    fields = chosen_fields(house.outgoing.probe(visit.request, _coding_wanted(visit)), chosen)
+    wanted = _coding_wanted(visit) if coding is None else coding
+    fields = chosen_fields(house.outgoing.probe(visit.request, wanted), chosen)
     reply = await house.upstream.send(Call("GET", visit.wire, fields))
     try:
         return await _found(house, visit, reply, chosen_headers(visit.request.headers, chosen))
@@ -87,7 +93,15 @@ async def _found(house: House, visit: Visit, reply: Reply, asked: Headers) -> Fo
     if reply.status in SHOWS:
         seen = await look_at(reply, house, visit, asked)
         answer = shown(reply, await _kept(reply, seen, visit))
-        return Found(Known((seen.version,)), Known((seen.shown,)), answer, seen.body, seen.settled, seen.also)
+        return Found(
+            Known((seen.version,)),
+            Known((seen.shown,)),
+            answer,
+            seen.body,
+            seen.settled,
+            seen.also,
+            other_coding(reply.headers),
+        )
     if reply.status == 204:  # it exists, and has nothing to hash
         seen = await look_at(reply, house, visit, asked)
         return Found(Known((seen.version,)), Known((seen.shown,)), passed(reply), b"")

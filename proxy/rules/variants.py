@@ -42,6 +42,16 @@ def negotiated_by(reply: CIMultiDictProxy[str]) -> list[str]:
     return [name for name in _names(reply) if name.startswith("accept") and name != "accept-encoding"]
 
 
+def other_coding(reply: CIMultiDictProxy[str]) -> str | None:
+    """The Accept-Encoding by which the representation is sent in another content coding.
+
+    RFC 9110 section 12.5.3. None where there seems to be no other.
+    """
+    if reply.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        return "identity"
+    return "gzip, br" if "accept-encoding" in _names(reply) else None
+
+
 def _names(reply: CIMultiDictProxy[str]) -> list[str]:
     if "Vary" not in reply:
         return []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
-from support.legacy import Legacy
+from support.legacy import Exchange, Legacy
 from support.proxies import Connect, StartProxy
 
 from proxy.rules.conditions import Conditions
@@ -85,3 +87,39 @@ async def test_a_weak_tag_of_the_backend_itself_never_counts(
     legacy.put("/a", "old", etag='W/"w"')
     for sent in ('W/"w"', '"w"'):
         assert (await client.request("PUT", "/a", ("If-Match", sent), body=b"new")).status == 412
+
+
+CODED = {  # what a backend that compresses sends: the tag without, and with gzip
+    "a tag of its own": ('"x"', '"y"'),
+    "the tag made weak (Django)": ('"x"', 'W/"x"'),
+    "a suffix (Apache)": ('"x"', '"x-gzip"'),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+@pytest.mark.parametrize(("read", "written"), [("identity", "gzip"), ("gzip", "identity"), ("gzip", None)])
+async def test_a_write_may_accept_another_coding_than_the_read(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect, name: str, read: str, written: str | None
+) -> None:
+    plain, coded = CODED[name]
+    state = {"number": 0}
+
+    async def show(exchange: Exchange) -> None:
+        gzips = "gzip" in (exchange.request["Accept-Encoding"] or "")
+        content = f"content {state['number']}".encode()
+        tag = (coded if gzips else plain).replace('"', f'"{state["number"]}', 1)
+        fields = [("ETag", tag), ("Vary", "Accept-Encoding"), ("Content-Encoding", "gzip")][: 2 + gzips]
+        await exchange.answer(200, *fields, body=gzip.compress(content) if gzips else content)
+
+    async def store(exchange: Exchange) -> None:
+        await exchange.content()
+        state["number"] += 1
+        await exchange.answer(204)
+
+    legacy.on("GET", "/a", show)
+    legacy.on("PUT", "/a", store)
+    client = connect(await start_proxy(defaults={"verify": "always"}))
+    tag = str((await client.request("GET", "/a", ("Accept-Encoding", read)))["ETag"])
+    accepts = () if written is None else (("Accept-Encoding", written),)
+    assert (await client.request("PUT", "/a", ("If-Match", tag), *accepts, body=b"new")).status == 204
+    assert (await client.request("PUT", "/a", ("If-Match", tag), *accepts, body=b"lost")).status == 412

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.rules.variants import variant_of
+from proxy.rules.variants import other_coding, variant_of
 
 
 def headers(*lines: tuple[str, str]) -> CIMultiDictProxy[str]:
@@ -106,3 +106,18 @@ def test_the_form_of_a_digest_is_no_other_values_name() -> None:
 
 def test_without_vary_nothing_of_the_request_counts() -> None:
     assert variant_of(headers(("Content-Type", "text/plain")), headers(DE, ("Vary", "Accept")), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "accept"),
+    [
+        ((), None),
+        ((("Vary", "Accept"),), None),
+        ((("Vary", "Accept, Accept-Encoding"),), "gzip, br"),
+        ((("Content-Encoding", "identity"), ("Vary", "accept-encoding")), "gzip, br"),
+        ((("Content-Encoding", "gzip"),), "identity"),
+        ((("Content-Encoding", "BR"), ("Vary", "Accept-Encoding")), "identity"),
+    ],
+)
+def test_how_to_see_another_coding(fields: tuple[tuple[str, str], ...], accept: str | None) -> None:
+    assert other_coding(CIMultiDictProxy(CIMultiDict(fields))) == accept
