@@ -124,12 +124,10 @@ def python_of(wanted: str, folder: Path) -> str:
 
 
 def described(python: str) -> str:
-    """The machine and the Python, in a line."""
+    """The machine and the Python, in a line. How the latter was optimised is told where its build says so."""
     says = (
-        "import platform, sysconfig; made = sysconfig.get_config_var('CONFIG_ARGS') or '';"
-        "print(platform.python_version(), 'with' if '--enable-optimizations' in made else 'without')"
+        "import platform, sysconfig as s; print(platform.python_version(), s.get_config_var('CONFIG_ARGS'))"
     )
-    told = subprocess.run([python, "-c", says], capture_output=True, text=True, check=True)
-    version, optimised = told.stdout.split()
-    built = f"Python {version} built {optimised} profile-guided optimisation"
-    return f"{platform.machine()}, {os.cpu_count()} cores, {built}"
+    told = subprocess.run([python, "-c", says], capture_output=True, text=True, check=True).stdout
+    optimised = ", built with --enable-optimizations" if "--enable-optimizations" in told else ""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Python {told.split()[0]}{optimised}"
