@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from weakref import WeakSet
 
 from proxy.exchange import Answer, Request
 from proxy.gate import Gate, Journal
@@ -41,6 +42,7 @@ class Tracing:
     def __init__(self, destination: Destination, shown: Shown, meter: Meter) -> None:
         self._exporting = Exporting(destination, meter)
         self._shown = shown
+        self._stories: WeakSet[Story] = WeakSet()
 
     def around(
         self, store: Store, upstream: Upstream, journal: Journal
@@ -70,15 +72,19 @@ class Tracing:
         return _story(request).trace_id if isinstance(request.trace, Followed) else ""
 
     async def close(self, within: float) -> None:
-        """Sends what is left.
+        """Sends what is left, of requests that have not ended too.
 
         Args:
             within: seconds that it may take.
         """
+        for story in list(self._stories):
+            story.abandon()
         await self._exporting.close(within)
 
     def _begin(self, request: Request, ago: float = 0.0) -> Story:
-        return Story(self._exporting.tracer, self._shown, request, ago)
+        story = Story(self._exporting.tracer, self._shown, request, ago)
+        self._stories.add(story)
+        return story
 
 
 def tracing(destination: Destination, shown: Shown, meter: Meter) -> Tracing | None:

@@ -243,7 +243,7 @@ def _lasting(span: Span) -> Iterator[Span]:
     try:
         yield span
     except asyncio.CancelledError:
-        span.set_attribute("error.type", "client_left")
+        span.set_attribute("error.type", "cancelled")
         raise
     except ProxyError as fault:
         failed(span, fault)

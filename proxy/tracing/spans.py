@@ -62,7 +62,17 @@ class Story:
         probing: why the backend is about to be asked for the current version; "" where it is not.
     """
 
-    __slots__ = ("_decision", "_early", "_keep_state", "_server", "_shown", "_tracer", "probing", "request")
+    __slots__ = (
+        "__weakref__",
+        "_decision",
+        "_early",
+        "_keep_state",
+        "_server",
+        "_shown",
+        "_tracer",
+        "probing",
+        "request",
+    )
 
     def __init__(self, tracer: Tracer, shown: Shown, request: Request, ago: float = 0.0) -> None:
         self._tracer = tracer
@@ -110,11 +120,11 @@ class Story:
         span.end()
 
     def abandon(self) -> None:
-        """The client left before there was an answer."""
+        """The request was cancelled: the proxy stops, and its time was over."""
         self.decided()
-        if self._server.is_recording():
-            self._server.set_attribute("error.type", "client_left")
-        self._server.end()
+        if self._server.is_recording():  # it neither has ended, nor is left out of what is recorded
+            self._server.set_attributes({"error.type": "cancelled", "http.route": self.request.trace.route})
+            self._server.end()
 
     def note(self, event: str, what: str = "") -> None:
         """Something that happened at one moment."""
@@ -229,7 +239,8 @@ def answered(span: Span, status: int) -> None:
 
 def failed(span: Span, fault: BaseException) -> None:
     """What a span is about went wrong. The fault's words stay out: they may hold what a client sent."""
-    _failed(span, type(fault).__name__)
+    kinds = (kind.__name__ for kind in type(fault).__mro__ if kind.__module__ == "proxy.errors")
+    _failed(span, next(kinds, type(fault).__name__))
 
 
 def _failed(span: Span, kind: str) -> None:

@@ -103,3 +103,35 @@ def store(request: pytest.FixtureRequest) -> str:
         return "memory"
     server: RedisServer = request.getfixturevalue("redis")
     return server.url
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Any]:
+    """A collector of spans."""
+    from support.collector import Collector  # skips without the extra
+
+    async with Collector().running() as running:
+        yield running
+
+
+@pytest.fixture
+def trace_with(start_proxy: StartProxy, collector: Any, monkeypatch: pytest.MonkeyPatch) -> StartProxy:
+    """Starts a proxy that sends its spans at once."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+    routes = [
+        {"match": "/notes/{id}"},
+        {"match": "/required/{id}", "require": ["PUT"]},
+        {"match": "/away/{path*}", "mode": "off"},
+    ]
+
+    async def start(upstream: str | None = None, **options: Any) -> Inside:
+        tracing = {"enabled": True, "endpoint": collector.url} | options.pop("tracing", {})
+        return await start_proxy(upstream, routes=routes, tracing=tracing, **options)
+
+    return start
+
+
+@pytest.fixture
+async def traced(trace_with: StartProxy) -> Inside:
+    """A proxy with the defaults whose requests are traced."""
+    return await trace_with()

@@ -4,49 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+import asyncio
 
 import pytest
 from support.collector import Collector, Seen
-from support.legacy import Legacy
+from support.legacy import Exchange, Legacy
 from support.proxies import Connect, Inside, StartProxy
+from support.redis_server import RedisServer
+from support.waiting import eventually
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 SENT = ("traceparent", f"00-{TRACE}-{CALLER}-01")
-ROUTES = [
-    {"match": "/notes/{id}"},
-    {"match": "/required/{id}", "require": ["PUT"]},
-    {"match": "/away/{path*}", "mode": "off"},
-]
-
-
-@pytest.fixture
-async def collector() -> AsyncIterator[Collector]:
-    """A collector."""
-    async with Collector().running() as running:
-        yield running
-
-
-@pytest.fixture
-def trace_with(
-    start_proxy: StartProxy, collector: Collector, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Awaitable[Inside]]:
-    """Starts a proxy that sends its spans at once."""
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
-
-    async def start(upstream: str | None = None, **options: Any) -> Inside:
-        tracing = {"enabled": True, "endpoint": collector.url} | options.pop("tracing", {})
-        return await start_proxy(upstream, routes=ROUTES, tracing=tracing, **options)
-
-    return start
-
-
-@pytest.fixture
-async def traced(trace_with: Callable[..., Awaitable[Inside]]) -> Inside:
-    """A proxy with the defaults."""
-    return await trace_with()
 
 
 def named(spans: list[Seen], name: str) -> Seen:
@@ -152,3 +121,179 @@ async def test_what_a_write_tells(
         "server.port": legacy.address[1],
         "url.full": f"{legacy.url}/notes/1",
     }
+
+
+# -- what goes wrong ----------------------------------------------------------------------------------------
+
+
+async def test_a_backend_that_is_gone(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    await legacy.stop()
+    assert (await connect(traced).request("GET", "/notes/1", SENT)).status == 502
+    spans = await collector.trace(TRACE)
+    assert (server(spans).status, server(spans)["error.type"]) == ("error", "502")
+    assert server(spans)["precondition.reason"] == "upstream"
+    assert (named(spans, "GET").status, named(spans, "GET")["error.type"]) == ("error", "UpstreamUnreachable")
+
+
+async def test_a_write_whose_outcome_nobody_knows(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    async def breaks(exchange: Exchange) -> None:
+        exchange.writer.close()
+
+    legacy.on("PUT", "/notes/1", breaks)
+    assert (await connect(traced).request("PUT", "/notes/1", SENT, body=b"new")).status == 502
+    spans = await collector.trace(TRACE)
+    assert server(spans)["precondition.applied_unknown"] is True
+    assert named(spans, "PUT")["error.type"] == "UpstreamBroken"
+
+
+async def test_a_store_that_is_away(
+    trace_with: StartProxy, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    with RedisServer() as redis:
+        proxy = await trace_with(store={"url": redis.url, "timeout": "200ms"})
+        client = connect(proxy)
+        legacy.put("/notes/1", "old")
+        assert (await client.request("PUT", "/notes/1", body=b"new")).status == 204
+        redis.stop()
+        assert (await client.request("PUT", "/notes/1", SENT, body=b"newer")).status == 503
+    spans = await collector.trace(TRACE)
+    assert (server(spans).status, server(spans)["precondition.reason"]) == ("error", "store")
+    assert (named(spans, "claim").status, named(spans, "claim")["error.type"]) == (
+        "error",
+        "StoreUnavailable",
+    )
+
+
+async def test_a_write_that_waits_for_another(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    held = legacy.hold("PUT")
+    first, second = connect(traced), connect(traced)
+    await first.send("PUT", "/notes/1", body=b"first")
+    await held.arrived.acquire()
+    await second.send("PUT", "/notes/1", SENT, body=b"second")
+    await eventually(lambda: traced.count("precondition_requests_in_flight") == 2)
+    await asyncio.sleep(0.05)  # not for a state: so long the wait is to be, at least
+    held.go.set()
+    assert [(await one.answer()).status for one in (first, second)] == [201, 204]
+    claim = named(await collector.trace(TRACE), "claim")
+    assert (claim.status, claim["error.type"]) == ("unset", None)
+    assert claim.lasted > 40e6
+
+
+async def test_a_claim_that_is_never_free(
+    trace_with: StartProxy, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    proxy = await trace_with(store={"url": "memory", "wait": "50ms"})
+    held = legacy.hold("PUT")
+    first, second = connect(proxy), connect(proxy)
+    await first.send("PUT", "/notes/1", body=b"first")
+    await held.arrived.acquire()
+    assert (await second.request("PUT", "/notes/1", SENT, body=b"second")).status == 503
+    held.go.set()
+    spans = await collector.trace(TRACE)
+    assert named(spans, "claim")["error.type"] == "ClaimBusy"
+    assert server(spans)["precondition.reason"] == "busy"
+
+
+async def test_a_refusal_before_the_content_is_here(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    legacy.put("/notes/1", "old")
+    client = connect(traced)
+    await client.send("PUT", "/notes/1", SENT, (IF_MATCH, STALE), ("Content-Length", "3"))
+    assert (await client.answer()).status == 412
+    spans = await collector.trace(TRACE)
+    own = server(spans).name
+    below = ["look", "decision", "decision > probe", "decision > probe > GET", "decision > observe"]
+    assert collector.story(TRACE) == sorted([own, *(f"{own} > {one}" for one in below)])
+    decision = named(spans, "decision")
+    assert (decision["precondition.early"], decision["precondition.outcome"]) == (True, "refused")
+    assert named(spans, "probe")["precondition.probe.reason"] == "unknown"
+
+
+async def test_a_check_before_the_content_and_one_after(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    legacy.put("/notes/1", "old", etag='"1"')
+    client = connect(traced)
+    await client.send("PUT", "/notes/1", SENT, (IF_MATCH, '"1"'), ("Content-Length", "3"))
+    await eventually(lambda: traced.count("precondition_probes_total") == 1)
+    client.writer.write(b"new")
+    assert (await client.answer()).status == 204
+    decisions = [span for span in await collector.trace(TRACE) if span.name == "decision"]
+    assert [one["precondition.early"] for one in decisions] == [True, None]
+    assert [one["precondition.outcome"] for one in decisions] == ["passed", "passed"]
+
+
+async def test_a_client_that_left(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    held = legacy.hold("GET")
+    client = connect(traced)
+    await client.send("GET", "/notes/1", SENT)
+    await held.arrived.acquire()
+    client.close()
+    held.go.set()
+    assert server(await collector.trace(TRACE))["http.response.status_code"] == 404
+
+
+async def test_a_request_that_does_not_end_within_drain(
+    trace_with: StartProxy, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    proxy = await trace_with(drain="50ms")
+    held = legacy.hold("GET")
+    await connect(proxy).send("GET", "/notes/1", SENT)
+    await held.arrived.acquire()
+    await proxy.app.stop()
+    assert server(await collector.trace(TRACE))["error.type"] == "cancelled"
+
+
+async def test_a_change_behind_the_proxy_is_an_event(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    legacy.put("/notes/1", "old")
+    client = connect(traced)
+    await client.request("GET", "/notes/1")
+    await traced.knows("/notes/1")
+    legacy.put("/notes/1", "changed by somebody else")
+    assert (await client.request("PUT", "/notes/1", SENT, (IF_MATCH, STALE), body=b"new")).status == 412
+    assert server(await collector.trace(TRACE)).events == [
+        "precondition.changed_behind",
+        "precondition.judged written",
+    ]
+
+
+async def test_names_can_be_hidden(
+    trace_with: StartProxy, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    proxy = await trace_with(admin_names="hide")
+    legacy.put("/notes/HIDDEN", "old", etag='"HIDDEN"')
+    client = connect(proxy)
+    await client.request("GET", "/notes/HIDDEN")
+    await client.request("PUT", "/notes/HIDDEN", SENT, (IF_MATCH, '"HIDDEN"'), body=b"new")
+    spans = await collector.trace(TRACE)
+    assert server(spans)["http.route"] == "/notes/{id}"
+    assert {"decision", "probe", "PUT", "GET"} < {span.name for span in spans}
+    assert "HIDDEN" not in str(collector.spans)
+
+
+async def test_odd_requests_are_told_as_text(
+    traced: Inside, collector: Collector, legacy: Legacy, connect: Connect
+) -> None:
+    legacy.put("/notes/1", "old")
+    client = connect(traced)
+    await client.request("GET", "/notes/1")
+    await traced.knows("/notes/1")
+    await client.request("PURGE", "http://example.org:80/notes/1", SENT, (IF_MATCH, '"\udcff"'))
+    spans = await collector.trace(TRACE)
+    own = server(spans)
+    assert own.name == "_OTHER /notes/{id}"
+    assert own["http.request.method_original"] == "PURGE"
+    assert (own["server.address"], own["server.port"]) == ("example.org", 80)
+    assert own["url.path"] == "/notes/1"
+    assert named(spans, "decision")["precondition.held"] == '"\\udcff"'

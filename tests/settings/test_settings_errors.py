@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from proxy.errors import ConfigurationError
-from proxy.settings import Settings, load
+from proxy.settings import Settings, coherence, load
 
 UP = "upstream: http://b\n"
 GIVEN = {"upstream": "http://localhost:8080"}
@@ -99,6 +99,14 @@ IN_FILE = [
     ("tag_secret: hunter2\n",                      "1:13", "tag_secret: has 7 characters, and could be guessed",       "write at least 16, such as the output of: openssl rand -base64 32"),
     ("tag_secret: 1234567890123456\n",             "1:13", "tag_secret: is not text",                                  "write it in quotes"),
     ("store: {prefix: '{a}'}\n",                   "1:17", 'store.prefix: "{a}" cannot begin a key',                   "write a short word without spaces and braces, such as pp"),
+    ("tracing: {sample: 10%}\n",                   "1:19", 'tracing.sample: "10%" is not a share from 0 to 1',         "write 0.1"),
+    ("tracing: {sample: 2}\n",                     "1:19", "tracing.sample: 2 is not a share from 0 to 1",             "write a number such as 0.1, or 1 for all"),
+    ("tracing: {sample: most}\n",                  "1:19", 'tracing.sample: "most" is not a share from 0 to 1',        "write a number such as 0.1, or 1 for all"),
+    ("tracing: {endpoint: jaeger}\n",              "1:21", 'tracing.endpoint: "jaeger" is not a URL',                  "write http://jaeger"),
+    ("tracing: {endpoint: 'grpc://a:4317'}\n",     "1:21", 'tracing.endpoint: "grpc://a:4317" has the scheme grpc:, which is none of http:, https:', "write http://localhost:4318"),
+    ("tracing: {endpoint: 'http://u:p@a:4318'}\n", "1:21", 'tracing.endpoint: "http://u:***@a:4318" has more than scheme, host, port and path', "write http://a:4318; credentials go into OTEL_EXPORTER_OTLP_HEADERS"),
+    ("tracing: {endpoint: 'http://a:4318/v1/traces'}\n", "1:21", 'tracing.endpoint: "http://a:4318/v1/traces" names the path of traces, which is added', "write http://a:4318"),
+    ("tracing: {enabled: maybe}\n",                "1:20", 'tracing.enabled: "maybe" is neither true nor false',       "write true or false"),
     ("store: {capacity: 0}\n",                     "1:19", "store.capacity: 0 would refuse everything",                "write a number above zero"),
     # -- routes
     ("routes: [{match: api}]\n",                   "1:18", 'routes[0].match: "api" does not begin with a slash',       "write /api"),
@@ -270,3 +278,17 @@ def refusal(file: Path | None, flags: dict[str, str], environ: dict[str, str]) -
 def first(message: str) -> str:
     """The first mistake; a file that cannot be read has further consequences."""
     return "\n".join(message.splitlines()[:2])
+
+
+def test_tracing_needs_its_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coherence, "TRACING_PACKAGE", "opentelemetry_that_nobody_installed.exporter")
+    path = tmp_path / "proxy.yaml"
+    path.write_text(UP + "tracing:\n  enabled: true\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load(path, {}, {})
+    assert str(caught.value) == (
+        f"{path}:3:12: tracing.enabled: needs packages that are not installed here\n"
+        "    install them with: pip install 'precondition-proxy[tracing]', or write false"
+    )
+    path.write_text(UP + "tracing:\n  enabled: false\n")
+    assert not load(path, {}, {}).tracing.enabled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +69,7 @@ class Collector:
     """
 
     spans: list[Seen] = field(default_factory=list)
-    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
     refuse: int = 0
     go: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -124,7 +124,7 @@ class Collector:
     async def _take(self, request: web.Request) -> web.Response:
         sent = service.ExportTraceServiceRequest.FromString(await request.read())
         await self.go.wait()
-        self.requests.append((request.path, dict(request.headers)))
+        self.requests.append((request.path, request.headers))
         if self.refuse:
             async with self._more:
                 self._more.notify_all()
