@@ -33,6 +33,9 @@ class Body:
         timeout: seconds between two pieces before BodyError(408).
         wanted: called once before the first piece is awaited: sends `100 Continue` where the client
             expects it (RFC 9110 section 10.1.1).
+
+    Attributes:
+        empty: whether the request has no content at all.
     """
 
     replayable = False
@@ -47,17 +50,13 @@ class Body:
         wanted: Callable[[], None] | None = None,
     ) -> None:
         self._stream = None if stream is EMPTY_PAYLOAD else stream
+        self.empty = self._stream is None
         self.length = length if self._stream is not None else 0
         self._limit = limit
         self._timeout = timeout
         self._wanted = wanted
         self._taken = 0
         self.started = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether the request has no content at all."""
-        return self._stream is None
 
     @property
     def received(self) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from random import getrandbits
 
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from proxy.rules.fields import Line, lower
 from proxy.rules.methods import OVERRIDES
@@ -21,6 +22,9 @@ Refused = tuple[int, str]
 # the value is repeated in X-Forwarded-Host and Forwarded, where they would begin something new.
 _HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&()*+;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)")
+# Names that are looked up in every request: an `istr` is not put into lower case each time.
+_CODING, _LENGTH, _HOST_FIELD = istr("Transfer-Encoding"), istr("Content-Length"), istr("Host")
+_ID = istr("X-Request-ID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +55,26 @@ class Limits:
 
 def objection(message: RawRequestMessage, payload: StreamReader, limits: Limits) -> Refused | None:
     """What is wrong with a request that the parser took, or None."""
-    if message.version not in (HttpVersion11, HttpVersion10):
+    target, headers = message.path, message.headers
+    if message.version != HttpVersion11 and message.version != HttpVersion10:
         return 400, "only HTTP/1.0 and HTTP/1.1 are spoken here"
     if message.method == "CONNECT":
         return 400, "CONNECT is not served here: this is no forward proxy"
-    return _of_target(message, limits) or _of_framing(message, payload) or _of_fields(message, limits)
-
-
-def _of_target(message: RawRequestMessage, limits: Limits) -> Refused | None:
-    target = message.path
     if len(target) > limits.target:
         return 414, f"the request target is longer than {limits.target} bytes"
     if "#" in target:
         # RFC 9112 section 3.2: no form of a target has a fragment. Some servers cut it off, some take it for
         # a part of the path, some refuse it: to cut it off here would write to what the client did not name.
         return 400, "the request target holds a fragment (#)"
-    if target.startswith("/") or target == "*":
+    if not target.startswith("/") and (refused := _of_target(target)) is not None:
+        return refused
+    if (_CODING in headers or _LENGTH in headers) and (refused := _of_framing(message, payload)) is not None:
+        return refused
+    return _of_fields(message, limits)
+
+
+def _of_target(target: str) -> Refused | None:
+    if target == "*":
         return None
     absolute = _ABSOLUTE.match(target)
     # RFC 9110 section 4.2.4: userinfo in a target is most likely there to hide who is meant.
@@ -76,7 +84,7 @@ def _of_target(message: RawRequestMessage, limits: Limits) -> Refused | None:
 
 
 def _of_framing(message: RawRequestMessage, payload: StreamReader) -> Refused | None:
-    coding = message.headers.get("Transfer-Encoding")
+    coding = message.headers.get(_CODING)
     if coding is not None:
         if message.version < HttpVersion11:
             # RFC 9112 section 6.1: Transfer-Encoding in HTTP/1.0 means that the framing is faulty.
@@ -84,7 +92,7 @@ def _of_framing(message: RawRequestMessage, payload: StreamReader) -> Refused | 
         # Another coding could not be undone here, and the backend would never learn of it (section 6.1).
         if coding.lower() != "chunked":
             return 400, "the only Transfer-Encoding that is understood here is chunked"
-    length = message.headers.get("Content-Length", "0")
+    length = message.headers.get(_LENGTH, "0")
     # The parser takes 2^64-1 for "no content".
     if len(length) > 18 or (payload is EMPTY_PAYLOAD and length.strip("0")):
         return 400, "the Content-Length is no size that content can have"
@@ -92,10 +100,10 @@ def _of_framing(message: RawRequestMessage, payload: StreamReader) -> Refused | 
 
 
 def _of_fields(message: RawRequestMessage, limits: Limits) -> Refused | None:
-    size = sum([len(name) + len(value) + 4 for name, value in message.raw_headers])
-    if size > limits.field:
+    lines = message.raw_headers
+    if sum(map(len, chain.from_iterable(lines))) + 4 * len(lines) > limits.field:
         return 431, f"the header section is longer than {limits.field} bytes"
-    host = message.headers.get("Host", "")
+    host = message.headers.get(_HOST_FIELD, "")
     if host and not _HOST.fullmatch(host):
         return 400, "the Host field is malformed"  # RFC 9112 section 3.2
     return None
@@ -103,8 +111,7 @@ def _of_fields(message: RawRequestMessage, limits: Limits) -> Refused | None:
 
 def addressed(message: RawRequestMessage) -> tuple[tuple[Line, ...], CIMultiDictProxy[str]]:
     """The fields, with Host as an absolute-form target says it (RFC 9112 section 3.2.2)."""
-    absolute = None if message.path.startswith("/") else _ABSOLUTE.match(message.path)
-    if absolute is None:
+    if message.path.startswith("/") or (absolute := _ABSOLUTE.match(message.path)) is None:
         return message.raw_headers, message.headers
     host = absolute[1]
     others = [line for line in message.raw_headers if lower(line[0]) != b"host"]
@@ -126,7 +133,7 @@ def websocket(message: RawRequestMessage) -> bytes | None:
 
 def request_id(headers: CIMultiDictProxy[str]) -> str:
     """The request's id: the client's, where it is fit to be logged and sent on, or a new one."""
-    given = headers.get("X-Request-ID", "")
+    given = headers.get(_ID)
     if given and len(given) <= 128 and given.isascii() and given.isprintable():
         return given
     return f"{getrandbits(128):032x}"  # to tell requests apart, not to be kept from guessing

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
+from multidict import istr
 
 from proxy.body import Body
 from proxy.edge.admission import Limits, Refused, addressed, objection, request_id, unreadable, websocket
@@ -120,17 +121,25 @@ class Connection(Line):
         refused = objection(message, payload, self._limits)
         request = self._request(message, payload)
         if refused is None:
-            answer = _unexpected(request) or await self._ask(request)
+            answer = _unexpected(request) if _EXPECT in request.headers else None
+            if answer is None:
+                try:
+                    answer = await self._gate.answer(request)
+                except Exception:
+                    answer = _failed(request)
         else:
             answer = _rejected(request, refused)
-        request.body.complete()  # content that has arrived and that nobody wanted is no reason to close
         keep = refused is None and self._may_stay(message, request)
-        modern = message.version >= HttpVersion11
         if answer.tunnel is not None:
             return await self._tunnel(request, answer, started)
-        writer = Writer(self, request, keep=keep, modern=modern)
+        writer = Writer(self, request, keep=keep, modern=message.version >= HttpVersion11)
         try:
-            await writer.write(answer)
+            if answer.body is None or type(answer.body) is bytes:
+                writer.at_once(answer)
+                if self.writing_paused:
+                    await self.drained()
+            else:
+                await writer.stream(answer)
         finally:
             self._tell(request, answer, perf_counter() - started, writer.sent)
         if not writer.keep:
@@ -138,19 +147,12 @@ class Connection(Line):
         return writer.keep
 
     def _may_stay(self, message: RawRequestMessage, request: Request) -> bool:
+        body = request.body
+        if not body.empty:
+            body.complete()  # content that has arrived and that nobody wanted is no reason to close
         # The parser takes what follows an Upgrade for another protocol, whatever becomes of it.
         ends = message.should_close or message.upgrade or (self._half_closed and not self._messages)
-        return not (ends or self._close or self._edge.draining or request.body.unread)
-
-    async def _ask(self, request: Request) -> Answer:
-        try:
-            return await self._gate.answer(request)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            _log.exception("request %s failed", request.id)
-            request.trace.outcome, request.trace.reason = "failed", "internal"
-            return answer_with(internal(request.id), request)
+        return not (ends or self._close or self._edge.draining or (not body.empty and body.unread))
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
         fields, headers = addressed(message)
@@ -160,7 +162,7 @@ class Connection(Line):
             body = _EMPTY
         else:
             # RFC 9110 section 10.1.1: an expectation of an HTTP/1.0 client is ignored.
-            expects = modern and "Expect" in headers
+            expects = modern and _EXPECT in headers
             text = None if message.chunked else headers.get("Content-Length")
             body = Body(
                 payload,
@@ -169,19 +171,18 @@ class Connection(Line):
                 timeout=limits.body_timeout,
                 wanted=self._continue if expects else None,
             )
-        peer = self.peername
         return Request(
-            method=message.method,
-            target=message.path,
-            fields=fields,
-            headers=headers,
-            body=body,
-            peer=peer[0] if isinstance(peer, tuple) else "",
-            scheme="http" if self.ssl_context is None else "https",
-            id=request_id(headers),
-            early=self._interim if modern else None,
-            left=self._left,
-            upgrade=websocket(message),
+            message.method,
+            message.path,
+            fields,
+            headers,
+            body,
+            self._peer,
+            self._scheme,
+            request_id(headers),
+            self._interim if modern else None,
+            self._left,
+            websocket(message) if message.upgrade else None,
         )
 
     def _left(self) -> bool:
@@ -210,6 +211,14 @@ class Connection(Line):
 
 
 _EMPTY = Body()
+_EXPECT = istr("Expect")
+
+
+def _failed(request: Request) -> Answer:
+    """What no room has an answer for is ours to mend: the log has it."""
+    _log.exception("request %s failed", request.id)
+    request.trace.outcome, request.trace.reason = "failed", "internal"
+    return answer_with(internal(request.id), request)
 
 
 def _rejected(request: Request, refused: Refused) -> Answer:
@@ -218,8 +227,7 @@ def _rejected(request: Request, refused: Refused) -> Answer:
 
 
 def _unexpected(request: Request) -> Answer | None:
-    expectation = request.headers.get("Expect")
-    if expectation is None or expectation.lower() == "100-continue":
+    if request.headers[_EXPECT].lower() == "100-continue":
         return None
     request.trace.outcome, request.trace.reason = "refused", "expectation"
     return Answer.of(417, [(b"X-Request-ID", request.id.encode())])  # RFC 9110 section 15.5.18

@@ -44,6 +44,8 @@ class Line(RequestHandler):
         "_leaving",
         "_limits",
         "_payload",
+        "_peer",
+        "_scheme",
         "_tell",
         "_turned_away",
     )
@@ -76,6 +78,8 @@ class Line(RequestHandler):
         self._head_bytes = 0
         self._half_closed = False
         self._turned_away = False
+        self._peer = ""
+        self._scheme = "http"
         self._leaving: int | None = None  # bytes that may still be dropped, once the last answer is out
 
     # -- what the transport calls --------------------------------------------------------------------------
@@ -83,6 +87,9 @@ class Line(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         super().connection_made(transport)
+        peer = self.peername
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self._scheme = "http" if self.ssl_context is None else "https"
         limit = self._limits.connections
         if limit and self._edge.open - self._edge.turned_away > limit:
             self._turn_away()
@@ -103,7 +110,8 @@ class Line(RequestHandler):
         super().data_received(data)
         if self._messages or self._request_in_progress or self._upgraded:
             self._head_bytes = 0
-            self._disarm()
+            if self._deadline is not None:
+                self._disarm()
             if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
                 self._content_broken("it is not valid HTTP")
         elif data and not self._force_close and not self._close:
@@ -240,14 +248,13 @@ def _reset_at_close(transport: asyncio.BaseTransport) -> None:
 
 def _nobody(line: Line) -> Request:
     """The request of a client that sent none that could be read."""
-    peer = line.peername
     request = Request(
         method="-",
         target="-",
         fields=(),
         headers=CIMultiDictProxy(CIMultiDict()),
         body=Body(),
-        peer=peer[0] if isinstance(peer, tuple) else "",
+        peer=line._peer,
         id=uuid4().hex,
     )
     request.trace.outcome, request.trace.reason = "refused", "unacceptable"

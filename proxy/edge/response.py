@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proxy.edge.line import Line as Client
 
 _BODILESS = frozenset({204, 304})
-_DATE = b"date"
+_DATE = b"\r\nDate: "  # as nearly every server writes it
 
 
 class Writer:
@@ -42,24 +42,12 @@ class Writer:
         self.keep = keep
         self.sent = 0
 
-    async def write(self, answer: Answer) -> None:
-        """Writes the whole answer.
+    def at_once(self, answer: Answer) -> None:
+        """Writes an answer whose content is at hand: head and content in one write.
 
         Raises:
             ConnectionError: the client is gone.
         """
-        if isinstance(answer.body, bytes) or answer.body is None:
-            self.at_once(answer)
-            if self._connection.writing_paused:
-                await self._connection.drained()
-            return
-        try:
-            await self._stream(answer, answer.body)
-        finally:
-            answer.body.close()
-
-    def at_once(self, answer: Answer) -> None:
-        """Writes an answer whose content is at hand: head and content in one write."""
         body = b"" if answer.body is None or self._request.method == "HEAD" else answer.body
         assert isinstance(body, bytes)
         self._put(self._head(answer, _framing(answer)) + body)
@@ -69,6 +57,19 @@ class Writer:
         """Writes the head of a 101, fields and all as the backend sent them."""
         lines = b"".join(b"%b: %b\r\n" % line for line in answer.fields if lower(line[0]) not in FRAMING)
         self._put(_status_line(101, answer.reason) + lines + b"\r\n")
+
+    async def stream(self, answer: Answer) -> None:
+        """Writes an answer whose content is still on its way.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        assert answer.body is not None
+        assert not isinstance(answer.body, bytes)
+        try:
+            await self._stream(answer, answer.body)
+        finally:
+            answer.body.close()
 
     async def _stream(self, answer: Answer, reply: Reply) -> None:
         chunked = reply.length is None and self._modern
@@ -112,18 +113,13 @@ class Writer:
         return b"".join(b"%b: %b\r\n" % line for line in fields if lower(line[0]) not in FRAMING)
 
     def _head(self, answer: Answer, framing: bytes) -> bytes:
-        pieces = [_status_line(answer.status, answer.reason)]
-        for name, value in answer.fields:
-            pieces += (name, b": ", value, b"\r\n")
-        if not _has_date(answer.fields):
-            pieces.append(_date_line())
-        pieces.append(framing)
+        fields = b"".join([b"%b: %b\r\n" % line for line in answer.fields])
+        date = b"" if _DATE in fields or _has_date(answer.fields) else _date_line()
         if not self.keep:
-            pieces.append(b"Connection: close\r\n")
+            framing += b"Connection: close\r\n"
         elif not self._modern:
-            pieces.append(b"Connection: keep-alive\r\n")
-        pieces.append(b"\r\n")
-        return b"".join(pieces)
+            framing += b"Connection: keep-alive\r\n"
+        return b"%b%b%b%b\r\n" % (_status_line(answer.status, answer.reason), fields, date, framing)
 
     def _put(self, data: bytes) -> None:
         transport = self._connection.transport
@@ -150,7 +146,7 @@ def _framing(answer: Answer) -> bytes:
 
 
 def _has_date(fields: Sequence[Line]) -> bool:
-    return any(lower(name) == _DATE for name, _ in fields)
+    return any(lower(name) == b"date" for name, _ in fields)
 
 
 @lru_cache(maxsize=512)

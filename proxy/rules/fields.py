@@ -37,6 +37,7 @@ _NOT_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
 
 _OPTIONS = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})  # they name no field
 
+_NONE: frozenset[bytes] = frozenset()
 _lower: dict[bytes, bytes] = {}
 
 
@@ -56,13 +57,15 @@ def nominated(fields: Iterable[Line]) -> frozenset[bytes]:
     A client must not use it to take away what the request means to the backend, so fields that end-to-end
     semantics rest on stay.
     """
-    names = (
-        name.strip().lower()
-        for line, value in fields
-        if lower(line) == b"connection" and value not in _OPTIONS
-        for name in value.split(b",")
-    )
-    return frozenset(names) - _NEVER_NOMINATED
+    known = _lower.get
+    values = [
+        value
+        for name, value in fields
+        if (known(name) or lower(name)) == b"connection" and value not in _OPTIONS
+    ]
+    if not values:
+        return _NONE
+    return frozenset({name.strip().lower() for name in b",".join(values).split(b",")}) - _NEVER_NOMINATED
 
 
 def request_fields(fields: Iterable[Line], drop: frozenset[bytes]) -> list[Line]:
