@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
 from typing import assert_never
 
 from proxy.body import Spool
 from proxy.exchange import Answer
 from proxy.gate.refuse import note, refused
-from proxy.gate.representation import GONE, NO_CONTENT, SHOWS, Representation, look_at, told_in_head
+from proxy.gate.representation import (
+    GONE,
+    NO_CONTENT,
+    SHOWS,
+    Representation,
+    look_at,
+    seen_at_once,
+    told_in_head,
+)
 from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
-from proxy.rules.conditions import Conditions
+from proxy.rules.conditions import NONE, Conditions
 from proxy.rules.dates import format_http_date, parse_http_date
 from proxy.rules.etags import EntityTag, Star, Tags
 from proxy.rules.fields import CONDITIONS, Line, not_modified_fields, replace, reply_fields
@@ -22,25 +31,30 @@ from proxy.rules.versions import ABSENT, Absent, Known, Version
 from proxy.store import Observed, Stamp
 from proxy.upstream import Call, Reply
 
+_NOTHING: frozenset[bytes] = frozenset()
 _RANGE = frozenset({b"range", b"if-range"})
 _ALL = CONDITIONS | _RANGE  # the backend knows neither the tags nor the dates of a route's own `version`
 
 
-async def read(house: House, visit: Visit) -> Answer:
+def read(house: House, visit: Visit) -> Coroutine[None, None, Answer]:
     """Answers a GET or HEAD."""
-    stamp = house.store.stamp(visit.key)  # before the request goes out: rule 3
-    if stamp is None:
-        house.journal.unrecorded(visit.route.match)
-    if not visit.request.body.empty:
-        visit.content = await visit.request.body.collect(house.memory_body)
+    return _read(house, visit) if visit.request.body.empty else _with_content(house, visit)
+
+
+async def _with_content(house: House, visit: Visit) -> Answer:
+    """The rare read that has content, of which nobody knows what it means (RFC 9110 section 9.3.1)."""
+    visit.content = await visit.request.body.collect(house.memory_body)
     try:
-        return await _forwarded(house, visit, stamp)
+        return await _read(house, visit)
     finally:
         if isinstance(visit.content, Spool):
             visit.content.close()
 
 
-async def _forwarded(house: House, visit: Visit, stamp: Stamp | None) -> Answer:
+async def _read(house: House, visit: Visit) -> Answer:
+    stamp = house.store.stamp(visit.key)  # before the request goes out: rule 3
+    if stamp is None:
+        house.journal.unrecorded(visit.route.match)
     drops = kept_back(visit)
     reply = await fetch(house, visit, visit.method, drops)
     try:
@@ -58,6 +72,8 @@ def kept_back(visit: Visit) -> frozenset[bytes]:
     """The condition fields that the backend is not shown, on this route."""
     if visit.route.version is not None:
         return _ALL
+    if visit.conditions is NONE:
+        return _NOTHING
     held = withheld(visit.conditions)
     return held if visit.unmended is None else held | {b"if-match"}  # the backend would not know it again
 
@@ -111,16 +127,19 @@ async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, 
         observe(house, visit, stamp, ABSENT)
     if reply.status not in SHOWS:
         return passed(reply)
-    seen = await look_at(reply, house, visit)
+    seen = seen_at_once(reply, house, visit) or await look_at(reply, house, visit)
     if seen.settled:
         observe(house, visit, stamp, seen.version)
-    verdict = _verdict(house, visit, reply, seen)
-    if verdict is not None:
+    if visit.conditions.decides and (verdict := _verdict(house, visit, reply, seen)) is not None:
         return verdict
     answer = shown(reply, seen)
     if sliced and reply.status == 200:
         answer = _sliced(visit, answer, seen)
-    return answer if answer.status == 206 else with_trailers(_at_hand(answer, reply), reply)
+    if answer.status == 206:
+        return answer
+    if answer.body is reply and reply.length is not None and (whole := reply.ready()) is not None:
+        answer.body = whole  # all of it has arrived: it goes out in one write
+    return answer if reply.length is not None else with_trailers(answer, reply)
 
 
 async def _tagged_304(
@@ -178,13 +197,6 @@ def shown(reply: Reply, seen: Representation) -> Answer:
     """The backend's response with the tag that clients are shown."""
     body = reply if seen.body is None else seen.body
     return Answer(reply.status, reply.reason, _tagged(reply, seen), body)
-
-
-def _at_hand(answer: Answer, reply: Reply) -> Answer:
-    """The answer with its content, where all of it has arrived: it goes out in one write."""
-    if answer.body is reply and reply.length is not None and (whole := reply.ready()) is not None:
-        answer.body = whole
-    return answer
 
 
 def passed(reply: Reply) -> Answer:
@@ -319,6 +331,9 @@ def observe(house: House, visit: Visit, stamp: Stamp | None, version: Version | 
 
 
 def _noted(house: House, route: str, key: str, result: Observed) -> None:
+    if result is Observed.SAME:  # nearly always
+        house.journal.observation("same")
+        return
     house.journal.observation(result.value)
     match result:
         case Observed.RECORDED:
@@ -329,7 +344,7 @@ def _noted(house: House, route: str, key: str, result: Observed) -> None:
             house.suspicion.raise_for(route, key)
         case Observed.LOST:
             house.journal.unrecorded(route)
-        case Observed.SAME | Observed.REFUSED:
+        case Observed.REFUSED:
             pass
         case _:
             assert_never(result)

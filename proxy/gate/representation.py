@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, istr
 
 from proxy.errors import StoreUnavailable
 from proxy.gate.told import tag_of, told_by_content, told_by_fields
@@ -14,7 +14,7 @@ from proxy.rules.conditions import NONE, READS
 from proxy.rules.content import Told, VersionSource
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag
-from proxy.rules.minting import names_minted, with_coding
+from proxy.rules.minting import Minter, names_minted, with_coding
 from proxy.rules.variants import variant_of
 from proxy.rules.versions import Version
 from proxy.upstream import Reply
@@ -31,6 +31,10 @@ NO_CONTENT = frozenset({204, 205, 304})
 """Statuses of responses without content, whatever their fields say."""
 
 _WEAK_SECONDS = 2  # both dates are cut to whole seconds
+
+# Names that are looked up in every response: an `istr` is not put into lower case each time.
+_VARY, _ENCODING, _MODIFIED = istr("Vary"), istr("Content-Encoding"), istr("Last-Modified")
+_TYPE, _BUFFERING = istr("Content-Type"), istr("X-Accel-Buffering")
 
 _STREAMS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc")
 
@@ -70,30 +74,55 @@ async def look_at(reply: Reply, house: House, seen_by: Visit, asked: Headers | N
     return seen
 
 
+def seen_at_once(reply: Reply, house: House, seen_by: Visit) -> Representation | None:
+    """What `look_at` finds, where nothing has to be waited for: a strong tag, or content that is here."""
+    if seen_by.route.version is not None:
+        return None
+    seen = _by_own_tag(reply, house, seen_by, seen_by.request.headers)
+    if seen is not None and seen_by.conditions is not NONE and names_minted(seen_by.conditions):
+        return None  # the content tells whether that tag is of what is shown
+    if seen is None and house.minter is not None and reply.length is not None:
+        if reply.length > seen_by.route.hash_limit or _streams(reply) or (body := reply.ready()) is None:
+            return None
+        seen = _minted(house.minter, body, reply, house, seen_by, seen_by.request.headers)
+    if seen is not None and _VARY in reply.headers:
+        house.selectors.note(seen_by.key, seen.version.etag, reply.headers, seen_by.request.headers)
+    return seen
+
+
 async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation:
-    own = own_tag(reply.headers)
-    modified = _modified(reply, house)
-    coding = reply.headers.get("Content-Encoding", "").strip().lower()
-    coding = "" if coding == "identity" else coding
     if (source := seen_by.route.version) is not None:
-        seen = await _by_source(source, reply, house, seen_by, asked, coding)
+        seen = await _by_source(source, reply, house, seen_by, asked, _coding(reply))
         seen.dated = source.modified is not None
         return seen
-    if own is not None and not own.weak:
-        version = Version(own, modified)
-        seen = _named(version, version, None, reply, seen_by, asked, coding)
+    if (told := _by_own_tag(reply, house, seen_by, asked)) is not None:
         if seen_by.conditions is not NONE and names_minted(seen_by.conditions):
-            await _mint_besides(seen, reply, house, seen_by, coding)
-        return seen
+            await _mint_besides(told, reply, house, seen_by, _coding(reply))
+        return told
     if house.minter is None and names_minted(seen_by.conditions):
         raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
-        version = Version(None, modified, weak=own)
-        return _named(version, version, body, reply, seen_by, asked, coding)
-    minted = house.minter.mint(seen_by.key, body, coding)
+        version = Version(None, _modified(reply, house), weak=own_tag(reply.headers))
+        return _named(version, version, body, reply, seen_by, asked, _coding(reply))
+    return _minted(house.minter, body, reply, house, seen_by, asked)
+
+
+def _by_own_tag(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation | None:
+    own = own_tag(reply.headers)
+    if own is None or own.weak:
+        return None
+    version = Version(own, _modified(reply, house))
+    return _named(version, version, None, reply, seen_by, asked, _coding(reply))
+
+
+def _minted(
+    minter: Minter, body: bytes, reply: Reply, house: House, seen_by: Visit, asked: Headers
+) -> Representation:
+    coding, modified, own = _coding(reply), _modified(reply, house), own_tag(reply.headers)
+    minted = minter.mint(seen_by.key, body, coding)
     version = Version(minted, modified, minted=True, weak=own)
-    shown = Version(with_coding(minted, coding), modified, minted=True, weak=own)
+    shown = Version(with_coding(minted, coding), modified, minted=True, weak=own) if coding else version
     seen = _named(version, shown, body, reply, seen_by, asked, "")
     seen.settled = seen.settled and not _may_become_strong(reply, own, modified, house)
     return seen
@@ -127,6 +156,12 @@ def _may_become_strong(reply: Reply, own: EntityTag | None, modified: int | None
         return False
     date = parse_http_date(reply.headers.get("Date", ""), now_year=house.now_year())
     return date is not None and date - modified < _WEAK_SECONDS
+
+
+def _coding(reply: Reply) -> str:
+    coding = reply.headers.get(_ENCODING)
+    coding = "" if coding is None else coding.strip().lower()
+    return "" if coding == "identity" else coding
 
 
 async def _by_source(
@@ -180,20 +215,15 @@ def _named(
     asked: Headers,
     coding: str,
 ) -> Representation:
-    variant = variant_of(reply.headers, asked, coding)
-    version = Version(
-        version.etag,
-        version.modified,
-        version.minted,
-        version.weak,
-        variant=seen_by.mark + variant if variant else seen_by.mark,
-    )
+    variant = variant_of(reply.headers, asked, coding) if coding or _VARY in reply.headers else ""
+    mark = seen_by.mark + variant if variant else seen_by.mark
+    version = Version(version.etag, version.modified, version.minted, version.weak, False, mark)
     validators = version.etag is not None or version.modified is not None
-    return Representation(version, shown, body, settled=validators and variant is not None)
+    return Representation(version, shown, body, validators and variant is not None)
 
 
 def _modified(reply: Reply, house: House) -> int | None:
-    text = reply.headers.get("Last-Modified")
+    text = reply.headers.get(_MODIFIED)
     return None if text is None else parse_http_date(text, now_year=house.now_year())
 
 
@@ -208,5 +238,5 @@ async def _content(reply: Reply, house: House, seen_by: Visit) -> bytes | None:
 
 
 def _streams(reply: Reply) -> bool:
-    kind = reply.headers.get("Content-Type", "").lower()
-    return kind.startswith(_STREAMS) or reply.headers.get("X-Accel-Buffering", "").lower() == "no"
+    kind = reply.headers.get(_TYPE, "").lower()
+    return kind.startswith(_STREAMS) or reply.headers.get(_BUFFERING, "").lower() == "no"

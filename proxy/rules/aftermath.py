@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDictProxy, istr
 
 from proxy.rules.etags import EntityTag
 from proxy.rules.resources import plain_authority
@@ -27,6 +27,7 @@ class Aftermath(enum.Enum):
 
 # A gateway behind us gave up waiting; the backend behind it may not have (RFC 9110 sections 15.6.3, 15.6.5).
 _UNSETTLED = frozenset({502, 504})
+_ETAG = istr("ETag")  # looked up in every response: an `istr` is not put into lower case each time
 _HERE_HOST = "same-origin.invalid"
 _HERE = f"http://{_HERE_HOST}"
 # The validators of a POST's 201 are those of what it made, not of its target (RFC 9110 section 15.3.2).
@@ -57,11 +58,11 @@ def strong_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
 
 def own_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
     """The backend's tag; an invalid one, or more than one, is none (RFC 9110 section 8.8.3)."""
-    lines = headers.getall("ETag", ())
-    if len(lines) != 1:
+    text = headers.get(_ETAG)
+    if text is None or len(headers.getall(_ETAG)) != 1:
         return None
     try:
-        return EntityTag.parse(lines[0])
+        return EntityTag.parse(text)
     except ValueError:
         return None
 
