@@ -9,6 +9,7 @@ from http import HTTPStatus
 from multidict import CIMultiDictProxy
 
 from proxy.body import Body
+from proxy.rules.conditions import Conditions
 from proxy.upstream import Fields, Reply, Tunnel
 
 Line = tuple[bytes, bytes]
@@ -44,6 +45,25 @@ def _here() -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a GET comes to by its fields alone, whatever its target.
+
+    A connection sends the same fields again and again; what follows from them is found out once.
+
+    Attributes:
+        conditions: what they ask for.
+        drops: the condition fields among them that the backend is not shown.
+        minted: whether they name a tag that the proxy made.
+        lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own.
+    """
+
+    conditions: Conditions
+    drops: frozenset[bytes]
+    minted: bool
+    lines: bytes
+
+
 @dataclass(slots=True)
 class Request:
     """One request as the client sent it.
@@ -61,6 +81,7 @@ class Request:
         left: whether the client is gone, or has ended its side of the connection.
         upgrade: the protocol that the client asks to switch to, or None.
         trace: what happened.
+        shape: of a GET that may take the short way, else None.
     """
 
     method: str
@@ -75,6 +96,7 @@ class Request:
     left: Callable[[], bool] = _here
     upgrade: bytes | None = None
     trace: Trace = field(default_factory=Trace)
+    shape: Shape | None = None
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from proxy.edge.admission import Limits, Refused, addressed, objection, request_
 from proxy.edge.line import Line
 from proxy.edge.response import Writer, interim
 from proxy.edge.tunnel import Tunnelled
-from proxy.exchange import Answer, Request
+from proxy.exchange import Answer, Request, Shape
 from proxy.gate import Gate
 from proxy.gate.refuse import answer_with
 from proxy.rules.refusals import internal, rejected
@@ -37,7 +37,7 @@ _log = logging.getLogger("proxy.edge")
 class Connection(Line):
     """Reads requests one after the other, asks the gate, writes the answers."""
 
-    __slots__ = ("_gate",)
+    __slots__ = ("_fields", "_gate", "_shape")
 
     def __init__(
         self,
@@ -49,6 +49,9 @@ class Connection(Line):
     ) -> None:
         super().__init__(edge, limits, tell, loop)
         self._gate = gate
+        # The fields of the last plain GET, which most often are those of the next one too.
+        self._fields: tuple[tuple[bytes, bytes], ...] | None = None
+        self._shape: Shape | None = None
 
     # -- the loop ------------------------------------------------------------------------------------------
 
@@ -118,8 +121,22 @@ class Connection(Line):
             self._refuse_now(*unreadable(message.exc))
             return False
         self._payload = payload
-        refused = objection(message, payload, self._limits)
-        request = self._request(message, payload)
+        if (
+            message.raw_headers == self._fields
+            and payload is EMPTY_PAYLOAD
+            and message.method == "GET"
+            and message.version == HttpVersion11
+            and message.path.startswith("/")
+            and "#" not in message.path
+            and len(message.path) <= self._limits.target
+        ):
+            refused = None
+            request = self._request_like_last(message)
+        else:
+            refused = objection(message, payload, self._limits)
+            request = self._request(message, payload)
+            if refused is None and message.method == "GET":
+                self._note_shape(message, request)
         if refused is None:
             answer = _unexpected(request) if _EXPECT in request.headers else None
             if answer is None:
@@ -187,6 +204,23 @@ class Connection(Line):
 
     def _left(self) -> bool:
         return self._half_closed or self.transport is None or self.transport.is_closing()
+
+    def _note_shape(self, message: RawRequestMessage, request: Request) -> None:
+        """Looks at the fields of a GET; the next ones on this connection most often have the same."""
+        plain = request.body.empty and message.path.startswith("/") and not message.upgrade
+        if plain and message.version == HttpVersion11:
+            request.shape = self._shape = self._gate.shape_of(request)
+            self._fields = None if self._shape is None else message.raw_headers
+
+    def _request_like_last(self, message: RawRequestMessage) -> Request:
+        headers = message.headers
+        return Request(
+            *("GET", message.path, message.raw_headers, headers, _EMPTY, self._peer, self._scheme),
+            id=request_id(headers),
+            early=self._interim,
+            left=self._left,
+            shape=self._shape,
+        )
 
     def _continue(self) -> None:
         if self.transport is not None:

@@ -15,12 +15,13 @@ import logging
 from collections.abc import Callable, Coroutine
 
 from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, UpstreamTimeout
-from proxy.exchange import Answer, Request
+from proxy.exchange import Answer, Request, Shape
 from proxy.gate.dav_if import names_ours
 from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.naming import Names
 from proxy.gate.outgoing import Outgoing
+from proxy.gate.plain import plain_read, shape_of
 from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
 from proxy.gate.suspicion import Suspicion
@@ -109,7 +110,11 @@ class Gate:
         """The answer to a request. Faults of the store, the backend and the client become answers here."""
         trace = request.trace
         try:
-            answer = await self._walk(request)
+            shape = request.shape
+            if shape is not None and (named := self._names.of(request)).plain:
+                answer = await plain_read(self.house, named, request, shape)
+            else:
+                answer = await self._walk(request)
         except (ClaimBusy, StoreUnavailable) as fault:
             trace.outcome = "failed"
             trace.reason = "busy" if isinstance(fault, ClaimBusy) else "store"
@@ -126,6 +131,11 @@ class Gate:
         if self._router.finishing and (route := self._router.finishing.get(trace.route)) is not None:
             return finished(route, request, answer)
         return answer
+
+    def shape_of(self, request: Request) -> Shape | None:
+        """What a GET without content comes to by its fields alone; None where they are not plain."""
+        year = self.house.now_year()
+        return shape_of(request, self.house.outgoing, now_year=year, most_tags=self._most_tags)
 
     def reroute(self, router: Router, *, same_names: bool) -> None:
         """Has requests that come from now on find their routes elsewhere; those under way keep theirs.

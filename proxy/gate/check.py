@@ -168,7 +168,8 @@ async def _ask(
             await _read_twice(house, visit, found)
     found.state = doubted(recorded, found.state, visit.erased)
     if stamp is not None and found.settled:
-        observe(house, visit, stamp, ABSENT if found.state is ABSENT else found.state.versions[0])
+        version = ABSENT if found.state is ABSENT else found.state.versions[0]
+        observe(house, visit.route.match, visit.key, stamp, version)
     decision = found.holds(visit.conditions, visit.method)
     if isinstance(decision, Refuse):
         state = found.state if found.settled else UNKNOWN

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from proxy.exchange import Request
+from proxy.gate.representation import Representation
 from proxy.rules.resources import (
     Target,
     forwarded_target,
@@ -21,7 +22,7 @@ _MOST: Final = 16_384  # targets in each of the two generations
 _LONGEST: Final = 256  # characters; a client can make up thousands of long ones
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Named:
     """A target and what follows from it, whatever the method.
 
@@ -33,6 +34,8 @@ class Named:
         key: the resource's name in the store; "" where nothing is looked at.
         mark: of the Host and target; see `proxy.rules.resources.spelling`.
         doubt: why such a target is refused, or None.
+        plain: whether a GET may take the short way: see `proxy.gate.plain`.
+        shown: what the backend showed last, by its fields ETag and Last-Modified as they were sent.
     """
 
     route: Route
@@ -42,6 +45,8 @@ class Named:
     key: str = ""
     mark: str = ""
     doubt: str | None = None
+    plain: bool = False
+    shown: tuple[str, str | None, Representation] | None = None
 
 
 class Names:
@@ -87,7 +92,8 @@ class Names:
         if route.mode is Mode.OFF:
             return Named(route, parameters, target, wire)
         key = resource_key(route, target, request.headers)
-        return Named(route, parameters, target, wire, key, spelling(route, target, host))
+        plain = route.version is None and route.match not in self._router.finishing
+        return Named(route, parameters, target, wire, key, spelling(route, target, host), plain=plain)
 
     def _doubt(self, route: Route, target: Target) -> str | None:
         """Why two servers may read the path as two resources; a guard on one would not hold for the other."""

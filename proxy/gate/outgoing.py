@@ -28,8 +28,6 @@ _NOT_FOR_PROBES = (
     | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
 )
 
-_REMEMBERED = 512
-
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -61,7 +59,6 @@ class Outgoing:
         self._via = f"1.1 {via}".encode() if via else None
         self._trusted = tuple(trusted)
         self._always = OVERRIDES if strip_override else _NOTHING
-        self._remembered: dict[tuple[object, str, str], list[Line]] = {}
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
 
     def hosts(self, request: Request) -> frozenset[str]:
@@ -71,22 +68,10 @@ class Outgoing:
 
     def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
         """The request's end-to-end fields, with ours added; conditions were evaluated before."""
-        if drop or not request.body.empty:
-            return self._identified(request, self._made(request, drop))
-        return self._identified(request, self._usual(request))
+        return self._identified(request, self.unidentified(request, drop))
 
-    def _usual(self, request: Request) -> list[Line]:
-        """The fields of a read, remembered: who reads sends the same ones again and again."""
-        key = (request.fields, request.peer, request.scheme)
-        made = self._remembered.get(key)
-        if made is None:
-            made = self._made(request, _NOTHING)
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[key] = made
-        return made
-
-    def _made(self, request: Request, drop: frozenset[bytes]) -> list[Line]:
+    def unidentified(self, request: Request, drop: frozenset[bytes]) -> list[Line]:
+        """The same but for X-Request-ID, which may still be the client's."""
         dropped = drop | self._always
         if "Connection" in request.headers:
             dropped |= nominated(request.fields)

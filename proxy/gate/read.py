@@ -57,6 +57,13 @@ async def _read(house: House, visit: Visit) -> Answer:
         house.journal.unrecorded(visit.route.match)
     drops = kept_back(visit)
     reply = await fetch(house, visit, visit.method, drops)
+    return await answered(house, visit, reply, stamp, drops)
+
+
+async def answered(
+    house: House, visit: Visit, reply: Reply, stamp: Stamp | None, drops: frozenset[bytes]
+) -> Answer:
+    """The answer to a read, now that the backend has said something."""
     try:
         if visit.method == "HEAD":
             return await _head(house, visit, reply, stamp, drops)
@@ -124,22 +131,18 @@ async def _whole(house: House, visit: Visit, reply: Reply, stamp: Stamp | None, 
     if reply.status == 304 and not told_in_head(reply, visit):
         return await _tagged_304(house, visit, reply, stamp, sliced=sliced)
     if reply.status in GONE:
-        observe(house, visit, stamp, ABSENT)
+        observe(house, visit.route.match, visit.key, stamp, ABSENT)
     if reply.status not in SHOWS:
         return passed(reply)
     seen = seen_at_once(reply, house, visit) or await look_at(reply, house, visit)
     if seen.settled:
-        observe(house, visit, stamp, seen.version)
-    if visit.conditions.decides and (verdict := _verdict(house, visit, reply, seen)) is not None:
-        return verdict
-    answer = shown(reply, seen)
+        observe(house, visit.route.match, visit.key, stamp, seen.version)
+    if visit.conditions.decides and (decided := verdict(house, visit, reply, seen)) is not None:
+        return decided
+    answer = shown_whole(reply, seen)
     if sliced and reply.status == 200:
         answer = _sliced(visit, answer, seen)
-    if answer.status == 206:
-        return answer
-    if answer.body is reply and reply.length is not None and (whole := reply.ready()) is not None:
-        answer.body = whole  # all of it has arrived: it goes out in one write
-    return answer if reply.length is not None else with_trailers(answer, reply)
+    return answer if answer.status == 206 or reply.length is not None else with_trailers(answer, reply)
 
 
 async def _tagged_304(
@@ -157,7 +160,7 @@ async def _tagged_304(
         raise
 
 
-def _verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> Answer | None:
+def verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> Answer | None:
     """The 304 or 412 that the conditions ask for, now that the current version is known."""
     decision = evaluate(visit.conditions, visit.method, Known((seen.shown, *seen.also)))
     match decision:
@@ -199,6 +202,14 @@ def shown(reply: Reply, seen: Representation) -> Answer:
     return Answer(reply.status, reply.reason, _tagged(reply, seen), body)
 
 
+def shown_whole(reply: Reply, seen: Representation) -> Answer:
+    """The same with its content, where all of it has arrived: it goes out in one write."""
+    body = seen.body
+    if body is None and reply.length is not None:
+        body = reply.ready()
+    return Answer(reply.status, reply.reason, _tagged(reply, seen), reply if body is None else body)
+
+
 def passed(reply: Reply) -> Answer:
     """The backend's response as it is."""
     if reply.status in NO_CONTENT:
@@ -217,7 +228,7 @@ async def _head(
     reply.close()
     bare = Answer(reply.status, reply.reason, reply_fields(reply.fields), None, announced_length(reply))
     if reply.status in GONE:
-        observe(house, visit, stamp, ABSENT)
+        observe(house, visit.route.match, visit.key, stamp, ABSENT)
     if reply.status not in SHOWS and reply.status != 304:
         return bare
     if not told_in_head(reply, visit):
@@ -230,8 +241,8 @@ async def _head(
         return bare
     seen = await look_at(reply, house, visit)
     if seen.settled:
-        observe(house, visit, stamp, seen.version)
-    return _verdict(house, visit, reply, seen) or bare
+        observe(house, visit.route.match, visit.key, stamp, seen.version)
+    return verdict(house, visit, reply, seen) or bare
 
 
 async def _head_by_get(house: House, visit: Visit, whole: Reply, stamp: Stamp | None, bare: Answer) -> Answer:
@@ -239,10 +250,10 @@ async def _head_by_get(house: House, visit: Visit, whole: Reply, stamp: Stamp | 
         return bare
     seen = await look_at(whole, house, visit)
     if seen.settled:
-        observe(house, visit, stamp, seen.version)
-    verdict = _verdict(house, visit, whole, seen)
-    if verdict is not None:
-        return verdict
+        observe(house, visit.route.match, visit.key, stamp, seen.version)
+    decided = verdict(house, visit, whole, seen)
+    if decided is not None:
+        return decided
     if seen.body is None and not seen.shown.minted:
         return bare
     length = announced_length(whole) if seen.body is None else len(seen.body)
@@ -264,8 +275,8 @@ async def _partial(
         return Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
     seen = _of_part(house, reply, conditions)
     if seen is not None and if_range_holds(conditions, seen.version, _date(house, reply)):
-        verdict = _verdict(house, visit, reply, seen)
-        return verdict or Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
+        decided = verdict(house, visit, reply, seen)
+        return decided or Answer(reply.status, reply.reason, reply_fields(reply.fields), reply)
     reply.close()
     whole = await fetch(house, visit, "GET", drops | _RANGE)
     try:
@@ -324,10 +335,10 @@ def part_of(answer: Answer, text: str) -> Answer:
             assert_never(wanted)
 
 
-def observe(house: House, visit: Visit, stamp: Stamp | None, version: Version | Absent) -> None:
+def observe(house: House, route: str, key: str, stamp: Stamp | None, version: Version | Absent) -> None:
     """Records beside the response what a GET showed."""
     if stamp is not None:
-        house.store.observe(visit.key, stamp, version, partial(_noted, house, visit.route.match, visit.key))
+        house.store.observe(key, stamp, version, partial(_noted, house, route, key))
 
 
 def _noted(house: House, route: str, key: str, result: Observed) -> None:

@@ -116,11 +116,13 @@ class Lives:
 
     def stamp(self, group: int) -> Stamp | None:
         """The latest moment seen of the group's clock; None without a present incarnation."""
-        self.used()
+        if not self._busy:
+            self.used()
         life = self._lives[group]
-        if not life.id or self.now() - life.clock.seen > self._oldest_stamp:
+        clock = life.clock
+        if not life.id or self.now() - clock.seen > self._oldest_stamp:
             return None
-        return Stamp(life.clock.time, life.id)
+        return Stamp(clock.time, life.id)
 
     def saw(self, life: Life, clock: Clock, reply: list[Reply], believed: str) -> None:
         """Takes the server's time from a script's reply, and hears of another incarnation.

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Final
 
 from proxy.rules.versions import ABSENT, Absent, Version
-from proxy.store.names import short
+from proxy.store.names import LONGEST, short
 
 _SIZE: Final = 50_000
 
@@ -31,10 +31,11 @@ class Mirror:
 
     def holds(self, key: str, incarnation: str, version: Version | Absent, now: float) -> bool:
         """Whether just this was recorded, in this incarnation, not long ago."""
-        entry = self._entries.get(short(key))
+        entry = self._entries.get(key if len(key) <= LONGEST else short(key))
         if entry is None or entry[0] != incarnation or entry[1] < now:
             return False
-        return entry[2].get(variant(version)) == version
+        held = entry[2].get("" if version is ABSENT else version.variant)
+        return held is version or held == version
 
     def put(self, key: str, incarnation: str, version: Version | Absent, now: float, *, alone: bool) -> None:
         """Remembers a recorded version; `alone` where it took the place of all others."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-_LONGEST: Final = 64
+LONGEST: Final = 64
+"""Characters of a name that is kept as it is."""
 
 
 def digest(key: str) -> bytes:
@@ -15,4 +16,4 @@ def digest(key: str) -> bytes:
 
 def short(key: str) -> str | bytes:
     """The name itself where it is short, else its digest: 8 KB of path cost no more than 16 bytes."""
-    return key if len(key) <= _LONGEST else digest(key)
+    return key if len(key) <= LONGEST else digest(key)

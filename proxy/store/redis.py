@@ -199,7 +199,6 @@ class RedisStore:
 
     def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
         if self._mirror.holds(key, stamp.incarnation, version, self._lives.now()):
-            self._lives.used()
             seen(Observed.SAME)
             return
         pending = self._observing.get((key, version))

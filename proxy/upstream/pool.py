@@ -103,7 +103,7 @@ class Pool:
         began = self._now()
         meter = self._meter
         try:
-            head = request_head(call, close=self._max_idle == 0)
+            head = call.head or request_head(call, close=self._max_idle == 0)
             deadline = began + self._timeout
             fresh = (call.once or call.method not in _SAFE) and not self._trusted(began)
             connection = (None if fresh else self._take(began)) or await self._obtain(deadline)

@@ -274,6 +274,8 @@ class World:
             Content(body, delay) if body else Body(),
             id=name,
         )
+        if method == "GET":  # as the edge does: nearly all reads go the short way
+            request.shape = process.gate.shape_of(request)
         waiting = process.waiting[name] = self.loop.create_future()
         process.lane.later(10 ** self.chance.uniform(-4, -2), self._serve, process, name, request, waiting)
         if leaves:

@@ -1,0 +1,176 @@
+"""The short way of a plain GET: everything that it answers, sends and counts is what the long way does.
+
+Every row is sent three times on one connection to a proxy that goes the short way, and to one that may not.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from support.http1 import Message
+from support.proxies import Connect, Inside, StartProxy
+from support.scripted_backend import Backend, Peer
+
+from proxy.exchange import Trace
+
+DATE = "Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n"
+MODIFIED = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+PACKED = gzip.compress(b"hello", mtime=0)
+
+
+def said(status: str, fields: str, content: bytes = b"hello", *, length: bool = True) -> bytes:
+    framing = f"Content-Length: {len(content)}\r\n" if length else ""
+    return f"HTTP/1.1 {status}\r\n{DATE}{fields}{framing}\r\n".encode("latin-1") + content
+
+
+CHUNKED = b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"
+REPLIES = {
+    "its own tag": said("200 OK", 'ETag: "v1"\r\n'),
+    "its own tag and a date": said("200 OK", 'ETag: "v1"\r\n' + MODIFIED),
+    "no tag": said("200 OK", "Content-Type: text/plain\r\n"),
+    "no tag and a date": said("200 OK", MODIFIED),
+    "a weak tag": said("200 OK", 'ETag: W/"v1"\r\n'),
+    "two tags": said("200 OK", 'ETag: "v1"\r\nETag: "v2"\r\n'),
+    "no valid tag": said("200 OK", "ETag: v1\r\n"),
+    "a name in small letters": said("200 OK", 'etag: "v1"\r\nconnection: keep-alive\r\n'),
+    "several representations": said("200 OK", 'ETag: "v1"\r\nVary: Accept\r\n'),
+    "a choice that cannot be told": said("200 OK", 'ETag: "v1"\r\nVary: *\r\n'),
+    "gzip with its own tag": said("200 OK", 'ETag: "v1"\r\nContent-Encoding: gzip\r\n', PACKED),
+    "gzip without a tag": said("200 OK", "Content-Encoding: gzip\r\n", PACKED),
+    "fields of the hop": said("200 OK", 'ETag: "v1"\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n'),
+    "no content": said("200 OK", 'ETag: "v1"\r\n', b""),
+    "chunks and a trailer": said(
+        "200 OK", 'ETag: "v1"\r\nTransfer-Encoding: chunked\r\n', CHUNKED, length=False
+    ),
+    "chunks without a tag": said("200 OK", "Transfer-Encoding: chunked\r\n", CHUNKED, length=False),
+    "a stream": said("200 OK", "Content-Type: text/event-stream\r\n"),
+    "203": said("203 Non-Authoritative Information", 'ETag: "v1"\r\n'),
+    "204": b'HTTP/1.1 204 No Content\r\nETag: "v1"\r\n\r\n',
+    "206 that nobody asked for": said("206 Partial Content", 'ETag: "v1"\r\nContent-Range: bytes 0-4/9\r\n'),
+    "304": b'HTTP/1.1 304 Not Modified\r\nETag: "v1"\r\n\r\n',
+    "404": said("404 Not Found", ""),
+    "410": said("410 Gone", 'ETag: "v1"\r\n'),
+    "500": said("500 Internal Server Error", 'ETag: "v1"\r\n'),
+    "early hints": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + said("200 OK", 'ETag: "v1"\r\n'),
+    "broken": b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
+}
+REQUESTS: dict[str, list[tuple[str, str]]] = {
+    "plain": [("Accept", "*/*"), ("User-Agent", "test")],
+    "If-None-Match that holds no more": [("If-None-Match", '"v1"')],
+    "If-None-Match of old": [("If-None-Match", 'W/"old", "older"')],
+    "If-None-Match of a minted tag": [("If-None-Match", '"pp1.AAAAAAAAAAAAAAAAAAAAAA"')],
+    "If-None-Match *": [("If-None-Match", "*")],
+    "If-Match": [("If-Match", '"v1"')],
+    "If-Match of old": [("If-Match", '"old"')],
+    "If-Match that cannot be read": [("If-Match", "v1")],
+    "If-Modified-Since": [("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+    "If-Unmodified-Since": [("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:36 GMT")],
+    "a date that cannot be read": [("If-Modified-Since", "yesterday")],
+    "fields of the hop": [("Connection", "X-Hop, keep-alive"), ("X-Hop", "1"), ("TE", "trailers")],
+    "forwarded before": [("X-Forwarded-For", "192.0.2.1"), ("Via", "1.1 other"), ("If_Match", '"v1"')],
+    "a part": [("Range", "bytes=0-1")],
+    "a part under a condition": [("Range", "bytes=0-1"), ("If-Range", '"v1"'), ("If-None-Match", '"v2"')],
+    "another method by a field": [("X-HTTP-Method-Override", "GET")],
+    "max-forwards": [("Max-Forwards", "0")],
+}
+NOT_PLAIN = {
+    "a part",
+    "a part under a condition",
+    "another method by a field",
+    "If-Match that cannot be read",
+}
+
+
+@dataclass
+class Side:
+    """A backend that says one thing, and the proxy before it."""
+
+    reply: bytes = b""
+    heads: list[bytes] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+    short: int = 0
+
+    async def play(self, peer: Peer) -> None:
+        while True:
+            self.heads.append(await peer.head())
+            await peer.send(self.reply)
+
+
+def watched(proxy: Inside, side: Side, *, short: bool) -> None:
+    """Keeps what is told of each request; without the short way where it is not wanted."""
+    gate, edge = proxy.app._gate, proxy.app._edge
+    shape_of, tell = gate.shape_of, edge.tell
+
+    def shaped(request: Any) -> Any:
+        shape = shape_of(request) if short else None
+        side.short += shape is not None
+        return shape
+
+    def told(request: Any, *rest: Any) -> None:
+        request.trace.upstream_seconds = request.trace.claim_wait = 0.0
+        side.traces.append(request.trace)
+        tell(request, *rest)
+
+    gate.shape_of, edge.tell = shaped, told  # type: ignore[method-assign]
+
+
+def plainly(answers: list[Message], port: int) -> list[Any]:
+    """The answers, but for what differs by chance: the moment, and the backend's port in messages."""
+    return [
+        (
+            one.start,
+            [line for line in one.fields if line[0] != "Date"],
+            one.body.replace(str(port).encode(), b"PORT"),
+            one.trailers,
+            one.interim,
+        )
+        for one in answers
+    ]
+
+
+def sorted_lines(head: bytes) -> list[bytes]:
+    return sorted(head.split(b"\r\n"))
+
+
+@pytest.mark.parametrize("asked", REQUESTS)
+async def test_both_ways_are_the_same(asked: str, start_proxy: StartProxy, connect: Connect) -> None:
+    seen: list[list[Any]] = []
+    shorts = []
+    for short in (True, False):
+        side = Side()
+        backend = await Backend(side.play).start()
+        proxy = await start_proxy(backend.url, routes=[{"match": "/report/{x}", "mode": "report"}])
+        watched(proxy, side, short=short)
+        found: list[Any] = []
+        for folder, (name, side.reply) in itertools.product(("enforce", "report"), REPLIES.items()):
+            client = connect(proxy)
+            fields = [("X-Request-ID", "same"), *REQUESTS[asked]]
+            target = f"/{folder}/{name.replace(' ', '-')}"
+            answers = []
+            for _ in range(3):
+                answers.append(await client.request("GET", target, *fields))
+                if "close" in (answers[-1]["Connection"] or ""):
+                    client.close()
+            sent = [*map(sorted_lines, side.heads)]
+            found.append((target, plainly(answers, backend.port), side.traces, sent))
+            side.traces, side.heads = [], []
+        counted = {
+            name: proxy.count(f"precondition_{name}_total")
+            for name in ("requests", "outcomes", "observations", "changes_behind", "ignored_conditions")
+        }
+        seen.append([*found, counted])
+        shorts.append(side.short)
+        await backend.stop()
+    for one, other in zip(*seen, strict=True):
+        assert one == other
+    usual = {
+        "a part",
+        "a part under a condition",
+        "another method by a field",
+        "If-Match that cannot be read",
+    }
+    assert (shorts[0] > 0, shorts[1]) == (asked not in usual, 0)
