@@ -25,7 +25,7 @@ TABLE: dict[str, str] = {
     "upstream":   "rules errors | aiohttp multidict",
     "tags":       "rules | ",
     "body":       "errors upstream | aiohttp",
-    "exchange":   "body upstream | multidict",
+    "exchange":   "rules body upstream | multidict",
     "gate":       "rules errors store upstream body exchange tags | multidict",
     "metrics":    "rules | prometheus_client",
     "log":        "|",

@@ -19,10 +19,9 @@ from proxy.gate.read import answered, observe, shown_whole, verdict, withheld
 from proxy.gate.representation import Representation, seen_at_once
 from proxy.gate.visit import House, Visit
 from proxy.rules.conditions import NONE, Malformed, parse_conditions
-from proxy.rules.fields import OVERRIDES, lower
+from proxy.rules.fields import OVERRIDES, field_lines, lower
 from proxy.rules.minting import names_minted
 from proxy.upstream import Call, Reply
-from proxy.upstream.head import field_lines
 
 # Names that are looked up in every response: an `istr` is not put into lower case each time.
 _ETAG, _MODIFIED = istr("ETag"), istr("Last-Modified")

@@ -109,6 +109,18 @@ def not_modified_fields(fields: Iterable[Line]) -> list[Line]:
     return [line for line in fields if lower(line[0]) not in _NOT_IN_304]
 
 
+def field_lines(fields: Sequence[Line]) -> bytes:
+    """Field lines as bytes, each with its end (RFC 9112 section 5).
+
+    Raises:
+        ValueError: a line holds what would end it early; the parser lets no such line through.
+    """
+    block = b"".join([b"%b: %b\r\n" % line for line in fields])
+    if block.count(b"\n") != len(fields) or block.count(b"\r") != len(fields) or b"\0" in block:
+        raise ValueError("the request would not be one HTTP message")
+    return block
+
+
 def without_content(fields: Iterable[Line]) -> list[Line]:
     """The fields without those that describe a request's or response's content (RFC 9110 section 8)."""
     return [line for line in fields if not lower(line[0]).startswith(b"content-")]

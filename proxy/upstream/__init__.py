@@ -49,8 +49,8 @@ class Call:
         early: called with status and fields for every interim (1xx) response but 101.
         once: never to be sent a second time, whatever its method says: a field may name another one.
         permit: asked just before the first byte goes out; what it raises stops the sending.
-        head: the whole head as it goes out, where it was made beforehand of `head.field_lines`; `fields` are
-            then not looked at, and the body is empty.
+        head: the whole head as it goes out, where it was made and checked beforehand
+            (`rules.fields.field_lines`); `fields` are then not looked at, and the body is empty.
     """
 
     method: str

@@ -56,14 +56,6 @@ def request_head(call: Call, *, close: bool = False) -> bytes:
     return head + b"\r\n\r\n"
 
 
-def field_lines(fields: Fields) -> bytes:
-    """Field lines as bytes, each with its end, for `Call.head`. Raises ValueError as `request_head`."""
-    block = b"".join([b"%b: %b\r\n" % line for line in fields])
-    if block.count(b"\n") != len(fields) or block.count(b"\r") != len(fields) or b"\0" in block:
-        raise ValueError("the request would not be one HTTP message")
-    return block
-
-
 def _framing_lines(call: Call) -> tuple[bytes, ...]:
     body = call.body
     length = len(body) if isinstance(body, bytes) else body.length

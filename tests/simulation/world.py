@@ -110,10 +110,7 @@ class Content(Body):
         self._content = content
         self._delay = delay
         self.length = len(content)
-
-    @property
-    def empty(self) -> bool:
-        return not self._content
+        self.empty = not content
 
     def complete(self) -> bytes | None:
         return None if self._delay else self._content
