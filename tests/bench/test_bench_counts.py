@@ -23,7 +23,10 @@ from support.taps import Loop, calls, turns
 from support.waiting import eventually
 from support.wire_client import Client
 
+from proxy.rules.etags import EntityTag
+from proxy.rules.versions import Version
 from proxy.store.lua import scripts
+from proxy.store.redis import RedisStore
 
 MANY = 40
 CONTENT = b"x" * 1024
@@ -269,3 +272,24 @@ async def test_calls_of_functions(row: Row, server: RedisServer) -> None:
             await made.ask_many(row)
     each = counted.total() / MANY
     assert each <= row.calls, f"{each:.0f} for each; most in {counted.most_common(12)}"
+
+
+async def test_what_is_recorded_in_one_turn_of_the_loop_leaves_in_one_write(server: RedisServer) -> None:
+    loop, redis, ways, results = asyncio.get_running_loop(), Redis(), [], []
+    assert isinstance(loop, Loop)
+    store = RedisStore.from_url(server.url, lease=5.0, wait=1.0)
+    loop.names = {server.port: "redis"}
+    loop.seen = lambda _, way, data: ways.append(way) if redis.seen(way, data) else None
+    await store.open()
+    await eventually(lambda: store.stamp("/r"))
+    redis.ran.clear()
+    ways.clear()
+    for number in range(100):
+        stamp = store.stamp(f"/r/{number}")
+        assert stamp is not None
+        for _ in range(2):  # two readers of each
+            store.observe(f"/r/{number}", stamp, Version(EntityTag("v1")), results.append)
+    await eventually(lambda: len(results) == 200)
+    await store.close()
+    assert redis.ran == {"observe": 100}
+    assert ways.count(">") == 1
