@@ -21,6 +21,7 @@ from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Reason,
 from proxy.rules.preferences import wants_representation
 from proxy.rules.refusals import condition_required
 from proxy.rules.routing import RequireMode, Verify
+from proxy.rules.signed import bound_to_method
 from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded, Version
 from proxy.store import Stamp
 
@@ -158,6 +159,8 @@ async def _ask(
     """Unknown, or a mismatch: the backend is asked (rule 7), so a stale record never refuses anybody."""
     found = await _in_its_coding(house, visit, await probe(house, visit, reason))
     if isinstance(found, Relayed):
+        if (known := _refused_unasked(visit, recorded)) is not None:
+            return Refused(refused(visit, known, UNKNOWN), recorded)
         visit.request.trace.outcome, visit.request.trace.reason = "relayed", "probe"
         return Refused(found.answer, recorded)
     if (
@@ -177,6 +180,19 @@ async def _ask(
     if isinstance(decision, Proceed):
         return _proceed(house, visit, decision, found.state if found.settled else UNKNOWN)
     raise AssertionError(f"the current version is known here, and the answer is {decision}")
+
+
+def _refused_unasked(visit: Visit, recorded: Recorded) -> Refuse | None:
+    """What the record says where the backend cannot be asked: the credentials are good for the write alone.
+
+    AWS's signature and Digest cover the method, so a GET with them is answered 401 or 403, to everybody. The
+    record is believed to refuse only; that it is stale costs the caller one GET, which renews it.
+    """
+    known = _seen_here(visit, recorded)
+    if not isinstance(known, Known) or not bound_to_method(visit.request.headers, visit.request.target):
+        return None
+    decision = evaluate(visit.conditions, visit.method, known)
+    return decision if isinstance(decision, Refuse) else None
 
 
 async def _in_its_coding(house: House, visit: Visit, found: Found | Relayed) -> Found | Relayed:

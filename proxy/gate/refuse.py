@@ -7,12 +7,16 @@ from proxy.gate.visit import Visit
 from proxy.rules.preconditions import Refuse
 from proxy.rules.problems import Problem
 from proxy.rules.refusals import render, stale
+from proxy.rules.signed import is_s3, s3_error
 from proxy.rules.versions import Recorded
 
 
 def answer_with(problem: Problem, request: Request) -> Answer:
-    """A problem in the form that the request's Accept asks for (RFC 9457)."""
-    kind, body = render(problem, request.headers.getall("Accept", ()))
+    """A problem as the request's Accept asks for it (RFC 9457), for clients of S3 as they know it."""
+    if is_s3(request.headers, request.target):
+        kind, body = s3_error(problem, request.target, request.id)
+    else:
+        kind, body = render(problem, request.headers.getall("Accept", ()))
     fields = [(b"Content-Type", kind.encode()), (b"Vary", b"Accept"), (b"X-Request-ID", request.id.encode())]
     fields += [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in problem.fields]
     return Answer.of(problem.status, fields, body)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace as changed
 
 from proxy.body import Spool
 from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
+from proxy.gate.afterwards import dated, reread, told
 from proxy.gate.check import Refused, check, note_mended, required, tolerated
 from proxy.gate.dav_if import answer_for_ours
 from proxy.gate.holding import Holding
-from proxy.gate.probe import Found, probe
+from proxy.gate.probe import Found, Relayed
 from proxy.gate.read import passed
 from proxy.gate.replay import again, keepsake, perhaps_again, recognised
 from proxy.gate.sending import await_next_tag, forget_named, response, send
@@ -22,12 +22,10 @@ from proxy.rules.aftermath import (
     may_tell_tag,
     misleading_tag,
     own_tag,
-    strong_tag,
 )
-from proxy.rules.dates import parse_http_date
 from proxy.rules.fields import replace
 from proxy.rules.routing import OnStoreFailure
-from proxy.rules.versions import UNKNOWN, Known, Recorded, Version
+from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.upstream import Reply, Source
 
 _log = logging.getLogger("proxy.gate")
@@ -145,10 +143,13 @@ async def _refreshed(
             await holding.leave()
             return response(reply, body)
         case Aftermath.REREAD:
-            found = await _reread(house, visit)
-            state = UNKNOWN if found is None else _dated(before, found.state)
+            seen = await reread(house, visit)
+            if isinstance(seen, Relayed):  # not with these credentials: the response is all there is
+                state = dated(before, told(house, visit, reply))
+            elif seen is not None:
+                found, state = seen, dated(before, seen.state)
         case Aftermath.RESPONSE:
-            state = _dated(before, _told(house, visit, reply))
+            state = dated(before, told(house, visit, reply))
             house.journal.recorded("response")
         case Aftermath.UNKNOWN:
             pass
@@ -164,42 +165,6 @@ async def _refreshed(
 def _whole_at_once(reply: Reply) -> bool:
     """Whether to wait for the response's content before the claim ends; not for one that streams on."""
     return not reply.headers.get("Content-Type", "").lower().startswith("text/event-stream")
-
-
-async def _reread(house: House, visit: Visit) -> Found | None:
-    """The resource as it is after the write, under the claim; None where that cannot be found out."""
-    probed = visit.request.trace.probe
-    try:
-        found = await probe(house, visit, "reread")
-    except (UpstreamError, StoreUnavailable) as fault:
-        _log.warning("route %s: the version after a write stays unknown: %s", visit.route.match, fault)
-        return None
-    finally:
-        visit.request.trace.probe = probed
-    if not isinstance(found, Found) or not found.settled:
-        return None
-    house.journal.recorded("reread")
-    return found
-
-
-def _told(house: House, visit: Visit, reply: Reply) -> Known:
-    modified = parse_http_date(reply.headers.get("Last-Modified", ""), now_year=house.now_year())
-    return Known((Version(strong_tag(reply.headers), modified, variant=visit.mark),))
-
-
-def _dated(before: Recorded, after: Recorded) -> Recorded:
-    """Marks a date that the version before had too: it is weak (RFC 9110 section 8.8.2.2)."""
-    if not isinstance(before, Known) or not isinstance(after, Known):
-        return after
-    taken = {version.modified: version.etag for version in before.versions if version.modified is not None}
-    return Known(
-        tuple(
-            changed(version, shared_second=True)
-            if version.modified in taken and (version.etag is None or taken[version.modified] != version.etag)
-            else version
-            for version in after.versions
-        )
-    )
 
 
 def _with_tag(

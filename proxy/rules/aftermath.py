@@ -45,9 +45,15 @@ def aftermath(route: Route, method: str, status: int, headers: CIMultiDictProxy[
         return Aftermath.UNSETTLED
     if status >= 400 or status == _ACCEPTED or route.after_write is AfterWrite.FORGET:
         return Aftermath.UNKNOWN
-    told = status < 300 and method in _TELL_OF_TARGET and strong_tag(headers) is not None
-    told = told and route.version is None  # else the tag is none of those that clients are shown
-    return Aftermath.RESPONSE if told and route.after_write is AfterWrite.RESPONSE else Aftermath.REREAD
+    told = route.after_write is AfterWrite.RESPONSE and tells_version(route, method, status, headers)
+    return Aftermath.RESPONSE if told else Aftermath.REREAD
+
+
+def tells_version(route: Route, method: str, status: int, headers: CIMultiDictProxy[str]) -> bool:
+    """Whether a write's response has the tag of what it wrote, the one that GETs are shown."""
+    if status >= 300 or method not in _TELL_OF_TARGET or strong_tag(headers) is None:
+        return False
+    return route.version is None  # else the tag is none of those that clients are shown
 
 
 def strong_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:
