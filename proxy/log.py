@@ -13,7 +13,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
 from queue import SimpleQueue
@@ -41,44 +42,58 @@ def safe_url(url: str) -> str:
     return _USERINFO.sub("", re.split(r"[?#]", url, maxsplit=1)[0])
 
 
-def setup(level: str = "info", format: Format = "json", stream: TextIO | None = None) -> None:
+def setup(
+    level: str = "info", format: Format = "json", stream: TextIO | None = None, worker: int | None = None
+) -> None:
     """Sends the events of this process (the root logger) to `stream`, standard error by default.
 
     Args:
         level: a name of the logging module, in any case.
         format: json or text.
         stream: where to.
+        worker: the number of this one of several processes, which each event then names.
     """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonEvents() if format == "json" else TextEvents())
+    handler.setFormatter(JsonEvents(worker) if format == "json" else TextEvents(worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
 
 
-class JsonEvents(logging.Formatter):
+class _Events(logging.Formatter):
+    """Args: worker: the number that each event names, if any."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = worker
+
+
+class JsonEvents(_Events):
     """One event as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """time, level, logger, message, and where there is one, the traceback."""
+        """time, level, logger, message, and where there are such, the worker and the traceback."""
         event = {
             "time": moment(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": _USERINFO.sub("", record.getMessage()),
         }
+        if self._worker is not None:
+            event["worker"] = str(self._worker)
         if record.exc_info:
             event["traceback"] = _USERINFO.sub("", self.formatException(record.exc_info))
         return json.dumps(event)
 
 
-class TextEvents(logging.Formatter):
+class TextEvents(_Events):
     """One event as one line; a traceback follows indented, so that none of its lines looks like an event."""
 
     def format(self, record: logging.LogRecord) -> str:
         """time, level, logger, message."""
         message = _tame(record.getMessage())
-        line = f"{moment(record.created)} {record.levelname.lower()} {record.name}: {message}"
+        where = record.name if self._worker is None else f"{record.name} (worker {self._worker})"
+        line = f"{moment(record.created)} {record.levelname.lower()} {where}: {message}"
         if not record.exc_info:
             return line
         trace = self.formatException(record.exc_info).split("\n")
@@ -174,10 +189,13 @@ class AccessLog:
     Args:
         stream: where to, written to by one thread only. Not closed here.
         format: json or text.
+        in_turns: whether other processes write to the same stream: more than a few lines at once are else
+            torn where it is a full pipe.
     """
 
-    def __init__(self, stream: TextIO, format: Format = "json") -> None:
+    def __init__(self, stream: TextIO, format: Format = "json", *, in_turns: bool = False) -> None:
         self._stream = stream
+        self._in_turns = in_turns
         self._format = LINES[format]
         self._waiting: list[str] = []
         self._size = 0
@@ -240,11 +258,28 @@ class AccessLog:
     def _write_all(self) -> None:
         while (batch := self._batches.get()) is not None:
             try:
-                self._stream.write(batch)
-                self._stream.flush()
+                with _turn(self._stream) if self._in_turns else nullcontext():
+                    self._stream.write(batch)
+                    self._stream.flush()
             except (OSError, ValueError):  # the reader is gone, or the stream closed: no reason to stop
                 self._unwritten += batch.count("\n")
             self._idle.set()
+
+
+@contextmanager
+def _turn(stream: TextIO) -> Iterator[None]:
+    """Writes while no other process does that asks for its turn. The turn of one that dies ends."""
+    import fcntl  # not on Windows, where there is one process only
+
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX)
+    except OSError:  # what cannot be locked is written to as it comes
+        yield
+        return
+    try:
+        yield
+    finally:
+        fcntl.lockf(stream, fcntl.LOCK_UN)
 
 
 def _path(target: str) -> str:

@@ -120,3 +120,30 @@ def restart_needed(old: Settings, new: Settings) -> list[str]:
         else:
             found += [f"{name}.{key}" for key in keys if getattr(before, key) != getattr(after, key)]
     return found
+
+
+def routes_of(old: Settings, new: Settings) -> Settings | None:
+    """The old settings with the new routes and defaults; the log says what else differs.
+
+    Returns:
+        None where they are the same.
+    """
+    if waiting := restart_needed(old, new):
+        _log.warning(
+            "changed in the configuration, but in force only after a restart: %s", ", ".join(waiting)
+        )
+    taken = old.model_copy(update={"routes": new.routes, "defaults": new.defaults})
+    if taken == old:
+        _log.info("the configuration was read again: the routes are the same")
+        return None
+    return taken
+
+
+def say_applied(routes: int, *, same_names: bool) -> None:
+    """Says in the log what a reload has done."""
+    _log.info("the configuration was read again: %d routes are in force", routes)
+    if not same_names:
+        _log.warning(
+            "resources are named otherwise than before, or looked at that were not: until this process is"
+            " started again, every conditional write is verified with the backend"
+        )

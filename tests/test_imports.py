@@ -34,8 +34,9 @@ TABLE: dict[str, str] = {
     "tracing":    "gate store upstream exchange metrics rules errors | opentelemetry",
     "settings":   "rules errors | pydantic pydantic_core pydantic_settings yaml",
     "reloading":  "settings errors |",
+    "workers":    "admin metrics store settings rules errors | prometheus_client",
     "app":        "rules errors store upstream tags body exchange gate metrics log edge admin settings"
-                  " reloading tracing | aiohttp uvloop",
+                  " reloading workers tracing | aiohttp uvloop",
     "inspection": "rules |",
     "__main__":   "settings errors reloading app inspection | uvloop",
 }

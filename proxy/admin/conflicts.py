@@ -106,6 +106,10 @@ class Conflicts:
         if told.change:
             self._changed(told)
 
+    def unfinished(self) -> frozenset[tuple[str, str]]:
+        """Resource and client of the refusals whose client may still come back."""
+        return frozenset(self._open)
+
     def latest(self) -> list[Conflict]:
         """The conflicts, the latest first."""
         return list(reversed(self._last))

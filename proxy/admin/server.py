@@ -8,7 +8,7 @@ import hashlib
 import html
 import re
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 
@@ -25,6 +25,16 @@ from proxy.store import Health, Service
 HEALTH_WITHIN: Final = 2.0  # seconds; `Service.health` promises one
 
 
+class Crew(Protocol):
+    """Several processes behind one admin port."""
+
+    def lacking(self) -> str:
+        """Which of them do not serve, in words, or ""."""
+
+    def stuck(self) -> str:
+        """Which of them live and do not answer, in words, or ""."""
+
+
 class Admin:
     """Serves the admin port.
 
@@ -35,6 +45,7 @@ class Admin:
             a password.
         port: 0 for any free one.
         shown: what /conflicts shows; without it, only totals.
+        crew: those whose readiness and life count too, where several processes serve.
 
     Attributes:
         draining: set it when the proxy is told to stop: /readyz then says 503, so that no new requests are
@@ -42,11 +53,19 @@ class Admin:
     """
 
     def __init__(
-        self, metrics: Metrics, service: Service, *, host: str, port: int, shown: Page | None = None
+        self,
+        metrics: Metrics,
+        service: Service,
+        *,
+        host: str,
+        port: int,
+        shown: Page | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.draining = False
         self._metrics = metrics
         self._service = service
+        self._crew = crew
         self._host = host
         self._port = port
         self._health = Health(ready=False, detail="the store has not been asked yet")
@@ -111,17 +130,20 @@ class Admin:
         return response
 
     async def _show_alive(self, _request: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
+        stuck = self._crew.stuck() if self._crew else ""
+        told = {"alive": not stuck} | ({"workers": stuck} if stuck else {})
+        return web.json_response(told, status=503 if stuck else 200)
 
     async def _show_ready(self, _request: web.Request) -> web.Response:
         health = await self._ask()
-        ready = health.ready and not self.draining
+        lacking = self._crew.lacking() if self._crew else ""
+        ready = health.ready and not self.draining and not lacking
         told = {
             "ready": ready,
             "draining": self.draining,
             "store": health.detail,
             "warnings": list(health.warnings),
-        }
+        } | ({"workers": lacking} if lacking else {})
         return web.json_response(told, status=200 if ready else 503)
 
     async def _document(self) -> dict[str, Any]:

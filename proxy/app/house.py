@@ -11,14 +11,16 @@ from proxy.admin import Admin, Conflicts, Finding, Page
 from proxy.app import parts
 from proxy.app.minting import Minting
 from proxy.app.opening import opened
-from proxy.app.telling import Teller
+from proxy.app.telling import Teller, Watcher
 from proxy.edge import Edge
+from proxy.errors import StoreError
 from proxy.log import AccessLog, own_stdout
-from proxy.metrics import Metrics, Watched
-from proxy.reloading import restart_needed
+from proxy.metrics import Metrics, State, Watched
+from proxy.reloading import routes_of, say_applied
 from proxy.rules.renaming import same_names
 from proxy.rules.routing import Router
 from proxy.settings import Settings
+from proxy.store import Health
 
 _log = logging.getLogger("proxy.app")
 _LAST_SPANS = 1.0  # seconds that sending the last spans may take, even where nothing is left of `drain`
@@ -29,14 +31,17 @@ class App:
 
     Args:
         settings: valid ones.
+        shared: whether this is one of several workers, which share the port and standard output.
+        relay: who keeps conflicts for all of them.
 
     Attributes:
         address: host and port that clients connect to, once started.
         admin_address: the same of the admin port, or None where there is none.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, shared: bool = False, relay: Watcher | None = None) -> None:
         self._settings = settings
+        self._shared = shared
         self._loop = asyncio.get_running_loop()
         names = [*(route.match for route in settings.resolved_routes()), settings.default_route().match]
         self._metrics = Metrics(names, version=__version__)
@@ -45,10 +50,12 @@ class App:
         tracing = self._tracing = parts.tracing(settings, self._metrics)
         self._gate = parts.gate(settings, self._store, self._pool, self._metrics, tracing)
         self._minting = Minting(settings, self._store, self._gate)
-        self._access = AccessLog(own_stdout(), settings.log.format.value) if settings.log.access else None
+        self._access: AccessLog | None = None
+        if settings.log.access:
+            self._access = AccessLog(own_stdout(), settings.log.format.value, in_turns=self._shared)
         self._conflicts = Conflicts()
         # Nobody sees conflicts where there is no admin port.
-        watching = None if settings.admin is None else self._conflicts
+        watching = relay or (None if settings.admin is None else self._conflicts)
         trace_id = parts.trace_id if tracing is None else tracing.trace_id
         tell = Teller(self._metrics, watching, self._access, trace_id).tell
         told = tell if tracing is None else tracing.telling(tell)
@@ -84,12 +91,17 @@ class App:
             )
             self.admin_address = await opened("admin", settings.admin, self._admin.start())
         listening = self._loop.create_server(
-            self._edge, settings.listen.host or None, settings.listen.port, backlog=1024
+            self._edge,
+            settings.listen.host or None,
+            settings.listen.port,
+            backlog=1024,
+            reuse_port=self._shared or None,
         )
         self._server = await opened("listen", settings.listen, listening)
         self.address = self._server.sockets[0].getsockname()[:2]
         self._watch()
-        _log.info("serving on http://%s:%d in front of %s", *self.address, settings.upstream.url)
+        if not self._shared:
+            _log.info("serving on http://%s:%d in front of %s", *self.address, settings.upstream.url)
         if self.admin_address is not None:
             _log.info("metrics, health and conflicts on http://%s:%d", *self.admin_address)
 
@@ -128,13 +140,19 @@ class App:
         Returns:
             "applied", or "unchanged".
         """
-        old = self._settings
-        if waiting := restart_needed(old, settings):
-            _log.warning("changed in the configuration, but in force only after a restart: %s", waiting)
-        new = old.model_copy(update={"routes": settings.routes, "defaults": settings.defaults})
-        if new == old:
-            _log.info("the configuration was read again: the routes are the same")
+        new = routes_of(self._settings, settings)
+        if new is None:
             return "unchanged"
+        say_applied(len(new.routes), same_names=await self.reroute(new))
+        return "applied"
+
+    async def reroute(self, new: Settings) -> bool:
+        """The same for settings that differ in routes and defaults only, without a word.
+
+        Returns:
+            whether all resources are named as before.
+        """
+        old = self._settings
         routes, default = new.resolved_routes(), new.default_route()
         router = await asyncio.to_thread(Router, routes, default)
         for route in routes:
@@ -143,13 +161,22 @@ class App:
         self._gate.reroute(router, same_names=same)
         self._shown.routes = parts.route_texts(new)
         self._settings = new
-        _log.info("the configuration was read again: %d routes are in force", len(routes))
-        if not same:
-            _log.warning(
-                "resources are named otherwise than before, or looked at that were not: until this process is"
-                " started again, every conditional write is verified with the backend"
-            )
-        return "applied"
+        return same
+
+    def distrust(self) -> None:
+        """Believes no recorded version from now on."""
+        self._gate.house.suspicion.raise_for_all()
+
+    def state(self) -> State:
+        """All that was counted."""
+        return self._metrics.state()
+
+    async def health(self) -> Health:
+        """Asks the store; its refusal to answer is an answer."""
+        try:
+            return await self._store.health()
+        except StoreError as error:
+            return Health(ready=False, detail=str(error))
 
     def count_reload(self, result: str) -> None:
         """Counts one attempt to read the configuration again."""

@@ -1,4 +1,4 @@
-"""Runs the proxy as one process until it is told to stop."""
+"""Runs the proxy until it is told to stop: in this process, or with several workers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import sys
 import uvloop
 
 from proxy.app.house import App
+from proxy.app.supervising import supervise
 from proxy.errors import ConfigurationError
 from proxy.log import setup
 from proxy.reloading import Reloading, Source
 from proxy.settings import Settings
+from proxy.workers import how_many
 
 _log = logging.getLogger("proxy.app")
 
@@ -30,9 +32,12 @@ def serve(settings: Settings, source: Source | None = None) -> int:
         the exit status: 0, or 2 where a port could not be opened.
     """
     setup(settings.log.level.value, settings.log.format.value)
+    source = source or Source.of(None, lambda: settings)
     try:
+        if (workers := how_many(settings)) > 1:
+            return supervise(settings, source, workers)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings, source or Source.of(None, lambda: settings)))
+            runner.run(_run(settings, source))
     except ConfigurationError as fault:
         print(f"precondition-proxy: {fault}", file=sys.stderr)
         return 2

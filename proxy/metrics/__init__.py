@@ -51,9 +51,12 @@ class Metrics(Collector):
         routes: the `match` of every configured route, the default included; their series exist from the
             start, so that the rate of something that happens for the first time is right.
         version: of this project.
+        process: whether `process_*` tell of this process.
     """
 
-    def __init__(self, routes: Iterable[str] = ("default",), *, version: str = "unknown") -> None:
+    def __init__(
+        self, routes: Iterable[str] = ("default",), *, version: str = "unknown", process: bool = True
+    ) -> None:
         self._count_requests()
         self._count_store()
         self._count_upstream()
@@ -69,7 +72,8 @@ class Metrics(Collector):
             self.expect(route)
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        if process:
+            ProcessCollector(registry=self.registry)
 
     def _count_requests(self) -> None:
         self._requests = Count("requests_total", "Requests answered.", "route", "method", "status")

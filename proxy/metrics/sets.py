@@ -47,6 +47,8 @@ class Watched(enum.StrEnum):
     CLAIMS_HELD = "claims_held"
     STORE_READY = "store_ready"
     ACCESS_LINES_LOST = "access_lines_lost_total"
+    WORKERS = "workers"
+    WORKER_RESTARTS = "worker_restarts_total"
 
 
 WATCHED_TEXTS: Final = {
@@ -56,4 +58,6 @@ WATCHED_TEXTS: Final = {
     Watched.CLAIMS_HELD: "Claims that this process holds.",
     Watched.STORE_READY: "1 while guarded writes can be served, else 0; asked at each scrape.",
     Watched.ACCESS_LINES_LOST: "Lines of the access log dropped because their reader was too slow.",
+    Watched.WORKERS: "Processes that serve clients, where `workers` is more than 1.",
+    Watched.WORKER_RESTARTS: "Workers that were started again since they had ended.",
 }

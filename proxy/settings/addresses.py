@@ -232,3 +232,14 @@ def _network_advice(value: object) -> str:
         return str(ipaddress.ip_network(str(value), strict=False))
     except ValueError:
         return "one such as 10.0.0.0/8, 192.168.1.7 or fd00::/8"
+
+
+def host_name(value: object) -> str:
+    """A host as a browser's address line has it, without a port, in lower case; or `*`."""
+    if value == "*":
+        return "*"
+    if isinstance(value, str) and _HOST.fullmatch(value):
+        return value.lower().strip("[]").removesuffix(".")
+    raise wrong(
+        f"{quoted(value)} is no host name", "write a name without a port, such as proxy.example, or *"
+    )

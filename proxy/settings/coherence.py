@@ -1,4 +1,4 @@
-"""What several settings say together: the lease and the timeout, two addresses, the order of routes.
+"""What several settings say together: the lease and the timeout, two addresses, workers, the order of routes.
 
 The checks work on the values as written and pass over what cannot be read (that is reported elsewhere), so
 that one mistake does not hide another.
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from proxy.rules.coverage import Reach, covered
 from proxy.rules.patterns import Pattern, PatternError, check_template, parse
-from proxy.settings.addresses import Address, address, admin_address
+from proxy.settings import values
+from proxy.settings.addresses import Address, address, admin_address, store_url
 from proxy.settings.values import listed, positive_duration, quoted, switch, written_duration, wrong
 
 LEASE_MARGIN: Final = 5.0
@@ -25,6 +26,7 @@ LEASE_MARGIN: Final = 5.0
 TRACING_PACKAGE: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 """What of the extra `tracing` brings all of it."""
 
+_ALONE: Final[int | str] = 1
 _EVERYWHERE: Final = ("", "0.0.0.0", "::")
 _Value = TypeVar("_Value")
 
@@ -46,7 +48,14 @@ def errors(data: Mapping[str, Any]) -> list[InitErrorDetails]:
     Args:
         data: the merged settings, without shorthand.
     """
-    return [*_lease(data), *_addresses(data), *_routes(data), *_templates(data), *_tracing(data)]
+    return [
+        *_lease(data),
+        *_addresses(data),
+        *_workers(data),
+        *_routes(data),
+        *_templates(data),
+        *_tracing(data),
+    ]
 
 
 def joined(error: ValidationError | None, more: Sequence[InitErrorDetails]) -> ValidationError:
@@ -88,6 +97,28 @@ def _addresses(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
             f"listen ({listen}) and admin ({admin}) cannot share one port",
             f"write {f'{free}, or off' if key == 'admin' else Address(listen.host, 8412)}",
         )
+
+
+def _workers(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+    workers = _attempt(values.workers, data.get("workers"), _ALONE)
+    if workers is None or workers == 1:
+        return
+    if _attempt(_store_url, _at(data, "store", "url"), "memory") == "memory":
+        # Each process would have versions and claims of its own, and see no write of the others.
+        yield _error(
+            ("workers",),
+            f"{workers} needs Redis: processes must see each other's versions and claims, and the store is in"
+            " memory",
+            "write store: redis://redis:6379/0, or workers: 1",
+        )
+    for section, key in (("upstream", "max_connections"), ("limits", "connections")):
+        most = _attempt(values.count, _at(data, section, key), 0)
+        if most and isinstance(workers, int) and most < workers:
+            yield _error(
+                (section, key),
+                f"{most} cannot be shared by {workers} workers: each needs one",
+                f"write {workers} or more, or 0 for no limit",
+            )
 
 
 def _routes(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
@@ -186,6 +217,10 @@ def _pattern(value: object) -> Pattern:
         return parse(value if isinstance(value, str) else "")
     except PatternError as error:
         raise wrong(error.what, error.instead) from None
+
+
+def _store_url(value: object) -> str:
+    return store_url(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
 def _at(data: Mapping[str, Any], section: str, key: str) -> object:

@@ -62,6 +62,9 @@ def _house(settings: Settings) -> Iterator[tuple[str, str]]:
         else "off"
     )
     yield "admin", shown
+    if settings.workers != 1:
+        many = "one for each processor" if settings.workers == "auto" else str(settings.workers)
+        yield "workers", f"{many}; they share these two ports, and the limits on connections"
     upstream, store = settings.upstream, settings.store
     host = "the client's Host" if upstream.host is HostField.KEEP else "its own Host"
     yield "upstream", f"{upstream.url}, {host}, answers within {written_duration(upstream.timeout)}"

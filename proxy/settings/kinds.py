@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -130,15 +129,6 @@ def pseudonym(value: object) -> str | None:
     raise wrong(f"{quoted(value)} cannot stand in Via", "write true, false, or one word such as edge-proxy")
 
 
-def prefix(value: object) -> str:
-    """What keys in Redis begin with. Braces would move every key to one slot of a Redis Cluster."""
-    if isinstance(value, str) and re.fullmatch(r"[!-z|~]+", value):
-        return value
-    raise wrong(
-        f"{quoted(value)} cannot begin a key", "write a short word without spaces and braces, such as pp"
-    )
-
-
 def _schema(*forms: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema(forms[0] if len(forms) == 1 else {"anyOf": list(forms)})
 
@@ -192,7 +182,17 @@ Replay = Annotated[
     _WRITE_DURATION,
     _schema({"enum": ["off", False]}, {"type": "number", "minimum": 0}, _DURATION),
 ]
-Prefix = Annotated[str, BeforeValidator(prefix), _schema(_string(r"[!-z|~]+", "pp"))]
+Workers = Annotated[
+    int | Literal["auto"],
+    BeforeValidator(values.workers),
+    _schema({"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": values.MOST_WORKERS}),
+]
+HostNames = Annotated[
+    tuple[Annotated[str, BeforeValidator(addresses.host_name)], ...],
+    BeforeValidator(values.items),
+    _schema({"type": "array", "items": {"type": "string", "examples": ["proxy.example", "*"]}}),
+]
+Prefix = Annotated[str, BeforeValidator(values.prefix), _schema(_string(r"[!-z|~]+", "pp"))]
 TagSecret = Annotated[
     SecretStr | None, BeforeValidator(tag_secret), _schema({"type": "string", "minLength": SECRET_LENGTH})
 ]

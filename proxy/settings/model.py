@@ -268,6 +268,16 @@ class Settings(BaseSettings):
         default=kinds.ShownNames.SHOW,
         description="Resource names on /conflicts and in traces: show (paths, never queries), or hide.",
     )
+    admin_hosts: kinds.HostNames = Field(
+        default=(),
+        description="Names, beside localhost, addresses and the machine's own, by which browsers may open "
+        "/conflicts; * for any.",
+    )
+    workers: kinds.Workers = Field(
+        default=1,
+        description="Processes that share `listen` and one admin port; needs Redis. auto: one for each "
+        "processor.",
+    )
     upstream: UpstreamSettings = Field(description="The backend: its URL, or a mapping.")
     store: StoreSettings = Field(
         default=StoreSettings(), description="Where versions are kept: memory, a Redis URL, or a mapping."

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic_core import PydanticCustomError
 
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)?")
+MOST_WORKERS: Final = 256
 SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgG]i?)?[bB]?")
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FACTOR: Final = {"k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
@@ -114,6 +115,28 @@ def share(value: object) -> float | None:
         )
         raise wrong(f"{quoted(value)} is not a share from 0 to 1", instead)
     return float(text)
+
+
+def workers(value: object) -> int | str:
+    """How many processes: a number, or auto."""
+    if value == "auto":
+        return "auto"
+    text = _number_text(value)
+    if not re.fullmatch(r"\d{1,3}", text) or not 0 < int(text) <= MOST_WORKERS:
+        raise wrong(
+            f"{quoted(value)} is no number of processes",
+            f"write auto (one for each processor), or a number from 1 to {MOST_WORKERS}",
+        )
+    return int(text)
+
+
+def prefix(value: object) -> str:
+    """What keys in Redis begin with. Braces would move every key to one slot of a Redis Cluster."""
+    if isinstance(value, str) and re.fullmatch(r"[!-z|~]+", value):
+        return value
+    raise wrong(
+        f"{quoted(value)} cannot begin a key", "write a short word without spaces and braces, such as pp"
+    )
 
 
 def positive(reader: Callable[[object], int]) -> Callable[[object], int]:

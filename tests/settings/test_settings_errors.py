@@ -122,6 +122,13 @@ IN_FILE = [
     # -- together
     ("store: {lease: 30s}\n",                      "1:16", "store.lease: 30s is not longer than upstream.timeout (30s): a claim would end while its write may still be under way", "write 35s or more, or leave it out"),
     ("listen: 127.0.0.1:80\nadmin: 127.0.0.1:80\n", "2:8", "admin: listen (127.0.0.1:80) and admin (127.0.0.1:80) cannot share one port", "write 127.0.0.1:9412, or off"),
+    ("workers: 2\n",                               "1:10", "workers: 2 needs Redis: processes must see each other's versions and claims, and the store is in memory", "write store: redis://redis:6379/0, or workers: 1"),
+    ("workers: auto\nstore: memory\n",             "1:10", "workers: auto needs Redis: processes must see each other's versions and claims, and the store is in memory", "write store: redis://redis:6379/0, or workers: 1"),
+    ("workers: many\nstore: redis://r\n",          "1:10", 'workers: "many" is no number of processes',               "write auto (one for each processor), or a number from 1 to 256"),
+    ("workers: 0\nstore: redis://r\n",             "1:10", "workers: 0 is no number of processes",                    "write auto (one for each processor), or a number from 1 to 256"),
+    ("store: redis://r\nworkers: 4\nlimits: {connections: 3}\n", "3:23", "limits.connections: 3 cannot be shared by 4 workers: each needs one", "write 4 or more, or 0 for no limit"),
+    ("store: redis://r\nworkers: 4\nupstream: {url: http://b, max_connections: 3}\n", "3:44", "upstream.max_connections: 3 cannot be shared by 4 workers: each needs one", "write 4 or more, or 0 for no limit"),
+    ("admin_hosts: ['a b']\n",                     "1:15", 'admin_hosts[0]: "a b" is no host name',                  "write a name without a port, such as proxy.example, or *"),
     ("listen: :9412\n",                            "1:9",  "listen: listen (:9412) and admin (127.0.0.1:9412) cannot share one port", "write :8412"),
 ]
 BAD_URLS = [

@@ -19,7 +19,7 @@ from support.wire_client import Client
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret that is only for tests"
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 def settings(upstream: str, **options: Any) -> Settings:
@@ -95,6 +95,7 @@ class Process:
         async for line in stream:
             self._said.append(line.decode())
             self._told.set()
+        await self._process.wait()
         self._told.set()
 
     async def says(self, pattern: str) -> re.Match[str]:
