@@ -23,6 +23,7 @@ from machine import OTHER, TESTED, Contestant
 from proxy.store.names import digest
 
 IDLE = 10_000
+_CALLERS = 32
 
 
 def fetch(port: int, path: str) -> bytes:
@@ -121,9 +122,9 @@ class Tail:
 
 
 def tail(load: Load, contestant: Contestant, full: float, seconds: int, folder: Path) -> Turn:
-    """Asks half as often as it can answer: each of the connections rests between its requests."""
-    pause = round(load.connections / (full / 2) * 1000)
-    paced = replace(load, pause=max(pause, 1))
+    """Asks half as often as it can answer: each caller rests between its requests."""
+    pause = round(_CALLERS / (full / 2) * 1e6)
+    paced = replace(load, connections=_CALLERS, pause=pause, shuffled=True)
     with scraped(contestant) if contestant.admin else contextlib.nullcontext():
         return send(paced, contestant.port, seconds, folder / "load.lua")
 

@@ -23,7 +23,7 @@ class Load:
     Attributes:
         by: the contestants.
         resources: so many, in turn, or at random where `shuffled`.
-        pause: milliseconds that each connection rests before each request, on average; 0 for none.
+        pause: microseconds that each connection rests before each request, on average; 0 for none.
     """
 
     name: str
@@ -100,14 +100,14 @@ def script(load: Load, path: Path, seed: int = 1) -> Path:
     fields = "".join(f"wrk.headers[\"{name}\"] = '{value}'\n" for name, value in load.fields)
     body = "string.rep('x', 1024)" if load.method == "PUT" else "nil"
     following = f"math.random({load.resources})" if load.shuffled else f"n % {load.resources} + 1"
-    # Twice the mean at most, so that connections don't ask in step.
-    pause = f"delay = function() return math.random(0, {2 * load.pause}) end\n" if load.pause else ""
     path.write_text(
-        f"{fields}math.randomseed({seed})\nlocal n = 0\nlocal body = {body}\n{pause}"
-        f"request = function()\n  n = {following}\n"
+        f"{fields}local n = 0\nlocal body = {body}\n{_PAUSE if load.pause else ''}"
+        f"request = function()\n  n = {following}\n{f'  rest({load.pause})' if load.pause else ''}\n"
         f'  return wrk.format("{load.method}", "{load.path}" .. n, nil, body)\nend\n'
         f"response = function(status) if status ~= {load.expect} then wrong = (wrong or 0) + 1 end end\n"
-        "threads = {}\nsetup = function(thread) table.insert(threads, thread) end\n"
+        "threads = {}\nsetup = function(thread)\n  table.insert(threads, thread)\n"
+        f"  thread:set('seed', {seed} * 1000 + #threads)\nend\n"
+        "init = function() math.randomseed(seed) end\n"
         "done = function(summary, latency, requests)\n"
         '  local bad = 0\n  for _, thread in ipairs(threads) do bad = bad + (thread:get("wrong") or 0) end\n'
         "  local errors = summary.errors\n"
@@ -118,9 +118,27 @@ def script(load: Load, path: Path, seed: int = 1) -> Path:
     return path
 
 
+# wrk's own delay() counts in milliseconds, so that requests would come in bursts. The clock of a request
+# starts only after this; a thread has one connection.
+_PAUSE = """local ffi = require("ffi")
+ffi.cdef("int usleep(unsigned int microseconds);")
+local rest = function(mean) ffi.C.usleep(-math.log(1 - math.random()) * mean) end
+"""
+
+
 def wrk(load: Load, port: int, seconds: int, path: Path, seed: int = 1) -> list[str]:
     """The command that sends a load."""
-    command = ["taskset", "-c", str(OTHER), "wrk", "-t1", f"-c{load.connections}", f"-d{seconds}s", "-s"]
+    threads = load.connections if load.pause else 1
+    command = [
+        "taskset",
+        "-c",
+        str(OTHER),
+        "wrk",
+        f"-t{threads}",
+        f"-c{load.connections}",
+        f"-d{seconds}s",
+        "-s",
+    ]
     return [*command, str(script(load, path, seed)), f"http://127.0.0.1:{port}/"]
 
 
