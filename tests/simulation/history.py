@@ -49,6 +49,8 @@ class Asked:
         began, ended: seconds; `ended` None where the client left or the connection broke.
         status: of the answer, 0 where there is none.
         unknown: whether the answer says that nobody knows the outcome.
+        again: whether it was sent a second time, since the first answer was lost: `began` is of the first,
+            the answer that of the last. It may tell what the first one did; that is no second effect.
     """
 
     write: str
@@ -60,6 +62,7 @@ class Asked:
     ended: float | None = None
     status: int = 0
     unknown: bool = False
+    again: bool = False
 
     def holds_in(self, state: State) -> bool:
         """Whether its condition holds in a state."""
@@ -98,6 +101,8 @@ class History:
             "accepted": sum(200 <= asked.status < 300 for asked in conditional),
             "refused": sum(asked.status == 412 for asked in conditional),
             "unavailable": sum(asked.status == 503 for asked in conditional),
+            "sent again": sum(asked.again for asked in conditional),
+            "answered again": sum(asked.again and 200 <= asked.status < 300 for asked in conditional),
             "unknown": sum(asked.status == 0 or asked.unknown for asked in conditional),
             "lost updates": len(list(lost_updates(self))),
         }
@@ -150,7 +155,7 @@ def _twice(history: History) -> Iterable[str]:
 def _not_sent(history: History) -> Iterable[str]:
     applied = {effect.write for effect in history.effects}
     for asked in history.asked.values():
-        if asked.status in SENT_NOTHING and asked.write in applied:
+        if asked.status in SENT_NOTHING and asked.write in applied and not asked.again:
             yield f"SENT ALL THE SAME: {asked.write} was answered {asked.status} and took effect"
 
 

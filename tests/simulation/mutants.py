@@ -19,7 +19,9 @@ from proxy.store.lua import scripts
 from simulation.backend import Habits
 from simulation.world import WORK, Plan
 
-check, write = (importlib.import_module(f"proxy.gate.{name}") for name in ("check", "write"))
+check, replay, write = (
+    importlib.import_module(f"proxy.gate.{name}") for name in ("check", "replay", "write")
+)
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 Bend = Callable[[Plan], Plan]
@@ -177,6 +179,15 @@ def _mismatch_passes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(check, "evaluate", blind)
 
 
+def _nobody_is_known_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replay, "recognisable", lambda _conditions, _headers: False)
+
+
+def _all_writes_look_alike(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replay, "head", lambda names, _peer, _fields: [name.encode() for name in names])
+    patch.setattr(replay, "_told", lambda _house, _name, _content: b"." * 16)
+
+
 LOST = ("LOST UPDATE",)
 ANY_STALE = ("LOST UPDATE", "SUSPICION", "FALSE 412")
 
@@ -254,4 +265,6 @@ MUTANTS = [
     Mutant("7. what is unknown passes", 60, LOST, patch=_unknown_passes),
     Mutant("7. what is unknown is refused", 60, ("FALSE 412",), patch=_unknown_refuses),
     Mutant("7. a mismatch passes", 60, LOST, patch=_mismatch_passes),
+    Mutant("An answer that was lost stays lost", 10, ("NOT ANSWERED AGAIN",), patch=_nobody_is_known_again),
+    Mutant("An answer is given to whoever writes", 30, ("MISSING",), patch=_all_writes_look_alike),
 ]

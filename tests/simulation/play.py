@@ -147,6 +147,14 @@ async def _works_again(world: World) -> None:
             heard = await client.change(process, resource)
             if heard is not None and not 200 <= heard.status < 300:
                 world.wrong.append(f"NOT RECOVERED: {process.name} answers {heard.status} on {resource}")
+                continue
+            again = await client.last_again(world.chance.choice(world.processes))
+            if (
+                again is not None
+                and heard is not None
+                and (again.status, again.tag) != (heard.status, heard.tag)
+            ):
+                world.wrong.append(f"NOT ANSWERED AGAIN: {heard} and then {again} on {resource}")
 
 
 class Client:
@@ -158,6 +166,7 @@ class Client:
         self._number = number
         self._writes = 0
         self._seen: dict[str, tuple[str | None, State]] = {}
+        self._last: tuple[str, str, dict[str, str], bytes] | None = None
 
     async def run(self) -> None:
         """Its whole visit."""
@@ -225,12 +234,23 @@ class Client:
         asked = Asked(write, resource, method, conditional, named, world.loop.time())
         world.history.asked[write] = asked
         body = b"" if method == "DELETE" else write.encode()
-        heard = await world.ask(process, method, resource, {"X-Write": write, **fields}, body)
+        fields = {"X-Write": write, "Authorization": f"client {self._number}", **fields}
+        heard = await world.ask(process, method, resource, fields, body)
+        self._last = (method, resource, fields, body) if named and named != ANYTHING else None
+        if heard is None and self._last is not None and self._chance.random() < 0.7:
+            # Whoever lost the answer sends the very same again; by its tag, it takes effect once.
+            asked.again = True
+            await asyncio.sleep(10 ** self._chance.uniform(-3, 0.5))
+            heard = await self.last_again(self._chance.choice(world.processes))
         asked.ended = world.loop.time()
         if heard is not None:
             asked.status, asked.unknown = heard.status, heard.unknown
             self._learn(resource, method, write, heard)
         return heard
+
+    async def last_again(self, process: Process) -> Heard | None:
+        """The last write once more, word for word, if it named a version."""
+        return None if self._last is None else await self._world.ask(process, *self._last)
 
     def _learn(self, resource: str, method: str, write: str, heard: Heard) -> None:
         if 200 <= heard.status < 300:

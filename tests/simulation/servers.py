@@ -257,7 +257,8 @@ class SimulatedServers:
 
 def _plain(word: Any) -> Any:
     if isinstance(word, bytes):
-        return word.decode("utf-8", "replace")
+        text = word.decode("utf-8", "replace")
+        return text if text.isprintable() else f"({len(word)} bytes)"
     if isinstance(word, list):
         return [_plain(one) for one in word[1:]]
     return word

@@ -261,6 +261,8 @@ class World:
             return None
         self.requests += 1
         name = fields.get("X-Write") or f"read{self.requests}"
+        if name in process.waiting or name in process.tasks:  # sent again while the first is under way
+            name += f" again ({self.requests})"
         leaves = self.chance.random() < 0.08 and not self.mended
         delay = self.chance.uniform(0.001, 0.5) if self.chance.random() < 0.1 else 0.0
         request = Request(
@@ -274,6 +276,7 @@ class World:
         if method == "GET":  # as the edge does: nearly all reads go the short way
             request.shape = process.gate.shape_of(request)
         waiting = process.waiting[name] = self.loop.create_future()
+        request.left = waiting.done
         process.lane.later(10 ** self.chance.uniform(-4, -2), self._serve, process, name, request, waiting)
         if leaves:
             process.lane.later(10 ** self.chance.uniform(-3, 0.5), self._left, process, name, waiting)
