@@ -13,10 +13,11 @@ from typing import cast
 import uvloop
 
 from proxy.edge import Edge, Limits
-from proxy.exchange import Answer, Request
+from proxy.exchange import Answer, Request, Shape
 from proxy.gate import Gate
 from proxy.gate.read import passed
-from proxy.rules.fields import request_fields
+from proxy.rules.conditions import NONE
+from proxy.rules.fields import field_lines, request_fields
 from proxy.upstream import Call
 from proxy.upstream.pool import Pool
 
@@ -27,12 +28,20 @@ class Barest:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
+    def shape_of(self, request: Request) -> Shape:
+        """What the fields of a GET come to, found out once for each connection."""
+        return Shape(NONE, frozenset(), False, field_lines(request_fields(request.fields, frozenset())))
+
     async def answer(self, request: Request) -> Answer:
         """The backend's answer."""
+        target = request.target.encode()
+        if request.shape is not None:
+            head = b"GET %b HTTP/1.1\r\n%b\r\n" % (target, request.shape.lines)
+            return passed(await self._pool.send(Call("GET", target, (), head=head)))
         whole = request.body.complete()
-        fields = request_fields(request.fields, frozenset())
         body = request.body if whole is None else whole
-        return passed(await self._pool.send(Call(request.method, request.target.encode(), fields, body)))
+        fields = request_fields(request.fields, frozenset())
+        return passed(await self._pool.send(Call(request.method, target, fields, body)))
 
 
 async def serve(port: int, upstream: str) -> None:
