@@ -17,7 +17,7 @@ RUN ["python", "-m", "venv", "--without-pip", "/opt/precondition-proxy"]
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY proxy ./proxy
 RUN ["python", "-m", "pip", "--python", "/opt/precondition-proxy/bin/python", "install", "--no-cache-dir", \
-     "--disable-pip-version-check", "--constraint", "constraints.txt", "."]
+     "--disable-pip-version-check", "--constraint", "constraints.txt", ".[tracing]"]
 # Fails the build, not the first start, where something is missing.
 # hadolint ignore=DL3059
 RUN ["/opt/precondition-proxy/bin/precondition-proxy", "check", "--upstream", "http://localhost:8080"]

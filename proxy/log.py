@@ -15,14 +15,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
 from queue import SimpleQueue
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, Protocol, TextIO
 
 Format = Literal["json", "text"]
 
 _events = logging.getLogger(__name__)
+
+
+class Subject(Protocol):
+    """What events are about.
+
+    Attributes:
+        request_id: of the request that is answered now, "" where there is none.
+    """
+
+    request_id: str
+
+
+about: Final[ContextVar[Subject | None]] = ContextVar("about", default=None)
+"""Set once for each connection, not for each request. Tasks that a request starts inherit it."""
 
 FLUSH_AFTER: Final = 0.1  # seconds that a line may wait
 FLUSH_AT: Final = 64 * 1024  # characters that wait at most
@@ -72,7 +87,7 @@ class JsonEvents(_Events):
     """One event as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """time, level, logger, message, and where there are such, the worker and the traceback."""
+        """time, level, logger, message, and where there are such, worker, request and traceback."""
         event = {
             "time": moment(record.created),
             "level": record.levelname.lower(),
@@ -81,6 +96,8 @@ class JsonEvents(_Events):
         }
         if self._worker is not None:
             event["worker"] = str(self._worker)
+        if request_id := _request_id():
+            event["request_id"] = request_id
         if record.exc_info:
             event["traceback"] = _USERINFO.sub("", self.formatException(record.exc_info))
         return json.dumps(event)
@@ -90,14 +107,21 @@ class TextEvents(_Events):
     """One event as one line; a traceback follows indented, so that none of its lines looks like an event."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """time, level, logger, message."""
+        """time, level, logger, message, and the request where there is one."""
         message = _tame(record.getMessage())
         where = record.name if self._worker is None else f"{record.name} (worker {self._worker})"
         line = f"{moment(record.created)} {record.levelname.lower()} {where}: {message}"
+        if request_id := _request_id():
+            line += f" [{_tame(request_id)}]"
         if not record.exc_info:
             return line
         trace = self.formatException(record.exc_info).split("\n")
         return "\n    | ".join([line, *(_tame(part) for part in trace)])
+
+
+def _request_id() -> str:
+    subject = about.get()
+    return "" if subject is None else subject.request_id
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from proxy.edge.tunnel import Tunnelled
 from proxy.exchange import Answer, Request, Shape
 from proxy.gate import Gate
 from proxy.gate.refuse import answer_with
+from proxy.log import about
 from proxy.rules.refusals import internal, rejected
 from proxy.upstream import Fields
 
@@ -37,7 +38,7 @@ _log = logging.getLogger("proxy.edge")
 class Connection(Line):
     """Reads requests one after the other, asks the gate, writes the answers."""
 
-    __slots__ = ("_fields", "_gate", "_shape")
+    __slots__ = ("_fields", "_gate", "_shape", "request_id")
 
     def __init__(
         self,
@@ -52,11 +53,13 @@ class Connection(Line):
         # The fields of the last plain GET, which most often are those of the next one too.
         self._fields: tuple[tuple[bytes, bytes], ...] | None = None
         self._shape: Shape | None = None
+        self.request_id = ""  # of the last request, for events of the log
 
     # -- the loop ------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Takes requests one after the other until the connection ends."""
+        about.set(self)
         try:
             while not self._force_close:
                 if not self._messages:
@@ -137,6 +140,7 @@ class Connection(Line):
             request = self._request(message, payload)
             if refused is None and message.method == "GET":
                 self._note_shape(message, request)
+        self.request_id = request.id
         if refused is None:
             answer = _unexpected(request) if _EXPECT in request.headers else None
             if answer is None:
@@ -250,9 +254,9 @@ _EXPECT = istr("Expect")
 
 def _failed(request: Request) -> Answer:
     """What no room has an answer for is ours to mend: the log has it."""
-    _log.exception("request %s failed", request.id)
+    _log.exception("a request failed")
     request.trace.outcome, request.trace.reason = "failed", "internal"
-    return answer_with(internal(request.id), request)
+    return answer_with(internal(), request)
 
 
 def _rejected(request: Request, refused: Refused) -> Answer:

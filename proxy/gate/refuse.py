@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.exchange import Answer, Request
 from proxy.gate.visit import Visit
 from proxy.rules.preconditions import Refuse
-from proxy.rules.problems import Problem
+from proxy.rules.problems import Problem, identified
 from proxy.rules.refusals import render, stale
 from proxy.rules.signed import is_s3, s3_error
 from proxy.rules.versions import Recorded
@@ -16,7 +16,7 @@ def answer_with(problem: Problem, request: Request) -> Answer:
     if is_s3(request.headers, request.target):
         kind, body = s3_error(problem, request.target, request.id)
     else:
-        kind, body = render(problem, request.headers.getall("Accept", ()))
+        kind, body = render(identified(problem, request.id), request.headers.getall("Accept", ()))
     fields = [(b"Content-Type", kind.encode()), (b"Vary", b"Accept"), (b"X-Request-ID", request.id.encode())]
     fields += [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in problem.fields]
     return Answer.of(problem.status, fields, body)

@@ -11,7 +11,7 @@ import enum
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from proxy.rules.accept import Form, choose
@@ -65,6 +65,18 @@ class Problem:
     recovery: str
     members: Mapping[str, object] = field(default_factory=dict)
     fields: Fields = ALWAYS
+
+
+def identified(problem: Problem, request_id: str) -> Problem:
+    """The problem with the id of its request, by which the operator finds it in the log.
+
+    In the document too, not only in X-Request-ID: users show what they see.
+
+    Args:
+        problem: without.
+        request_id: printable ASCII, as the edge leaves it.
+    """
+    return replace(problem, members={**problem.members, "request_id": request_id})
 
 
 def render(problem: Problem, accept: Sequence[str] = ()) -> tuple[str, bytes]:

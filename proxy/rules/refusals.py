@@ -197,15 +197,14 @@ _REJECTED: Final = {
 }
 
 
-def internal(request_id: str = "") -> Problem:
-    """500: a mistake of ours. Says nothing about it but what finds it in the log."""
+def internal() -> Problem:
+    """500: a mistake of ours, of which nothing is said."""
     return Problem(
         500,
         Kind.INTERNAL,
         "Internal Server Error",
         "The proxy made a mistake while it handled your request.",
         "GET the resource to see its state, and tell the operator the request's id.",
-        {"request_id": echo(request_id)} if request_id else {},
     )
 
 

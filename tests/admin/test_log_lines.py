@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -83,6 +85,12 @@ def test_a_text_line_reads_well() -> None:
     )
 
 
+def test_lines_tell_the_trace_where_there_is_one() -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    assert json.loads(json_line(record(trace_id=trace)))["trace_id"] == trace
+    assert text_line(record(trace_id=trace)).endswith(f"0/0 bytes trace {trace}\n")
+
+
 @pytest.mark.parametrize("field", CLIENTS_OWN)
 @pytest.mark.parametrize("value", NASTY)
 def test_json_gives_back_just_what_the_client_sent(field: str, value: str) -> None:
@@ -133,6 +141,26 @@ def restored() -> Iterator[None]:
     yield
     root.handlers[:], level = before
     root.setLevel(level)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("format", "told"), [("json", '"message": "odd", "request_id": "abc"'), ("text", "proxy.test: odd [abc]")]
+)
+def test_an_event_tells_of_which_request_it_is(format: Format, told: str) -> None:
+    stream = io.StringIO()
+    setup("INFO", format, stream)
+
+    def say() -> None:
+        log.about.set(SimpleNamespace(request_id="abc"))
+        logging.getLogger("proxy.test").warning("odd")
+
+    contextvars.copy_context().run(say)
+    logging.getLogger("proxy.test").warning("odd")
+    with_it, without = stream.getvalue().splitlines()
+    assert told in with_it
+    assert "abc" not in without
+    assert "request_id" not in without
 
 
 @pytest.mark.usefixtures("restored")

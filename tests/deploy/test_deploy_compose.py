@@ -18,7 +18,8 @@ COMPOSE = DEPLOY / "compose"
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """The file as docker-compose understands it."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROXY_")}
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PROXY_")}
+    environment = own | {"COMPOSE_PROFILES": "tracing"}
     text = ran(tool("docker-compose"), "-f", COMPOSE / "compose.yaml", "config", env=environment)
     return dict(yaml.safe_load(text)["services"])
 
@@ -62,6 +63,13 @@ def test_the_proxys_file_names_the_services_beside_it(services: dict[str, Any]) 
     assert "8413" in services["notes"]["entrypoint"]
     assert settings.store.shown == "redis://redis:6379/0"
     assert (settings.listen.port, settings.admin and settings.admin.port) == (8412, 9412)
+
+
+def test_traces_go_to_the_collector_of_their_profile(services: dict[str, Any]) -> None:
+    environment = services["proxy"]["environment"] | {"PROXY_CONFIG": ""}
+    tracing = load(COMPOSE / "proxy.yaml", {}, environment).tracing
+    assert (tracing.enabled, tracing.endpoint) == (False, "http://jaeger:4318")
+    assert services["jaeger"]["profiles"] == ["tracing"]
 
 
 def test_one_image_serves_both_and_every_image_is_pinned(services: dict[str, Any]) -> None:

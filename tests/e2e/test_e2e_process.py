@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
-from support.legacy import Legacy
+from support.legacy import Exchange, Legacy
 from support.proxies import Connect, Process, StartProcess
 from support.redis_server import RedisServer
 from support.wire_client import request
@@ -166,3 +167,24 @@ async def test_redis_that_comes_back_is_used_again(
             while answer.status == 503:
                 answer = await client.request("PUT", "/a", ("If-Match", tag), body=b"lost")
         assert (answer.status, legacy.resources["/a"].content) == (412, b"new")
+
+
+async def test_events_say_of_which_request_they_are(legacy: Legacy, process: Process) -> None:
+    async def breaks(exchange: Exchange) -> None:
+        exchange.writer.close()
+
+    legacy.on("GET", "/a", breaks)
+    await request(process.address, "PUT", "/b", ("X-Request-ID", "another"), body=b"new")
+    answer = await request(process.address, "PUT", "/a", ("X-Request-ID", "call-7"), body=b"new")
+    assert answer.status == 201
+    event = json.loads((await process.says("the version after a write stays unknown")).string)
+    assert event["request_id"] == "call-7"
+
+
+async def test_a_refusal_is_found_in_the_log(legacy: Legacy, process: Process) -> None:
+    legacy.put("/a", "old")
+    answer = await request(process.address, "PUT", "/a", ("If-Match", '"stale"'), body=b"new")
+    shown = json.loads(answer.body)["request_id"]
+    assert shown == answer["X-Request-ID"]
+    line = json.loads((await process.says(f'"request_id":"{shown}"')).string)
+    assert (line["status"], line["reason"]) == (412, "stale_tag")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proxy.rules import refusals
 from proxy.rules.etags import EntityTag
 from proxy.rules.preconditions import Condition, Conditions, Malformed, Reason, Refuse
-from proxy.rules.problems import LONGEST_ECHO, Kind, Problem, render
+from proxy.rules.problems import LONGEST_ECHO, Kind, Problem, identified, render
 from proxy.rules.versions import ABSENT, UNKNOWN, Known, Recorded, Version
 
 HTML = ("text/html",)
@@ -41,7 +41,7 @@ ALL = {
     "413": refusals.rejected(413, "The content is longer than 1 MiB."),
     "414": refusals.rejected(414, "The target is longer than 8 KiB."),
     "431": refusals.rejected(431, "The fields are longer than 32 KiB."),
-    "500": refusals.internal("abc-1"),
+    "500": refusals.internal(),
 }
 
 
@@ -185,9 +185,15 @@ def test_502_and_504_say_whether_a_write_may_have_happened() -> None:
     assert "maybe applied: no" in render(ALL["502"], TEXT)[1].decode()
 
 
-def test_500_tells_no_more_than_the_id_of_the_request() -> None:
-    assert document(ALL["500"])["request_id"] == "abc-1"
-    assert "request_id" not in document(refusals.internal())
+@pytest.mark.parametrize("name", ALL)
+def test_every_refusal_can_name_its_request(name: str) -> None:
+    told = document(identified(ALL[name], "abc-1"))
+    assert told == document(ALL[name]) | {"request_id": "abc-1"}
+    assert "request id: abc-1" in render(identified(ALL[name], "abc-1"), TEXT)[1].decode().splitlines()
+
+
+def test_500_tells_no_more() -> None:
+    assert not ALL["500"].members
 
 
 def test_text_is_lines() -> None:
@@ -237,7 +243,7 @@ def malicious() -> list[Problem]:
         refusals.stale(refused, conditions, EVIL, odd),
         refusals.malformed(Malformed(Condition.IF_MATCH, EVIL, "Bad.", "Fix it.")),
         refusals.condition_required(EVIL),
-        refusals.internal(EVIL),
+        identified(refusals.internal(), EVIL[:27]),
         refusals.rejected(400, EVIL),
         refusals.gateway(502, EVIL, maybe_applied=True),
         refusals.unavailable(EVIL, 1),
