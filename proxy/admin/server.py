@@ -7,6 +7,7 @@ import base64
 import hashlib
 import html
 import re
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any, Final, Protocol
 
@@ -16,6 +17,7 @@ from proxy import __version__
 from proxy.admin import history
 from proxy.admin.conflicts import Conflicts
 from proxy.admin.exposition import page
+from proxy.admin.hosts import Hosts
 from proxy.admin.page import Page
 from proxy.admin.watching import Watching
 from proxy.errors import StoreError
@@ -45,6 +47,7 @@ class Admin:
             a password.
         port: 0 for any free one.
         shown: what /conflicts shows; without it, only totals.
+        names: by which browsers may open pages, besides those of `Hosts`.
         crew: those whose readiness and life count too, where several processes serve.
 
     Attributes:
@@ -61,6 +64,7 @@ class Admin:
         port: int,
         shown: Page | None = None,
         crew: Crew | None = None,
+        names: Iterable[str] = (),
     ) -> None:
         self.draining = False
         self._metrics = metrics
@@ -73,6 +77,7 @@ class Admin:
         self._shown = Page(metrics, Conflicts()) if shown is None else shown
         self._watching = Watching(self._document)
         self._sampling: asyncio.Task[None] | None = None
+        self._hosts = Hosts([host, *names])
         self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
         metrics.watch(Watched.STORE_READY, lambda: float(self._health.ready))
 
@@ -99,7 +104,7 @@ class Admin:
         await self._runner.cleanup()
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = web.Application(middlewares=[self._hosts.check])
         app.router.add_get("/", self._show_index)
         app.router.add_get("/metrics", self._show_metrics)
         app.router.add_get("/healthz", self._show_alive)

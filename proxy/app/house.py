@@ -88,6 +88,7 @@ class App:
                 host=settings.admin.host,
                 port=settings.admin.port,
                 shown=self._shown,
+                names=settings.admin_hosts,
             )
             self.admin_address = await opened("admin", settings.admin, self._admin.start())
         listening = self._loop.create_server(

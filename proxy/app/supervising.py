@@ -99,6 +99,7 @@ class Supervisor:
             port=settings.admin.port,
             shown=self._page,
             crew=crew,
+            names=settings.admin_hosts,
         )
         host, port = await opened("admin", settings.admin, self._admin.start())
         _log.info("metrics, health and conflicts on http://%s:%d", host, port)
