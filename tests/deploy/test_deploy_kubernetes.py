@@ -43,7 +43,9 @@ ALONE = {
         "annotations": {"c": "d"},
     },
     "imagePullSecrets": [{"name": "pull"}],
-    "serviceMonitor": {"enabled": True},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    "dashboard": {"enabled": True, "annotations": {"grafana_folder": "Gateways"}},
 }
 SIDECAR = {"deployment": {"enabled": False}, "podMonitor": {"enabled": True}, "config": ALONE["config"]}
 WAYS: dict[str, Callable[[], list[Manifest]]] = {
@@ -204,6 +206,31 @@ def test_the_alerts_of_the_operator_are_those_of_the_file() -> None:
     assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
 
 
+def test_the_alerts_and_the_dashboard_of_the_chart_are_those_of_the_files() -> None:
+    manifests = rendered(CHART, ALONE)
+    [rule] = [one for one in manifests if one["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text("utf-8"))
+    [board] = [one for one in manifests if one["metadata"]["name"].endswith("-dashboard")]
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    [content] = board["data"].values()
+    assert content == (DEPLOY / "grafana" / "dashboards" / "precondition-proxy.json").read_text("utf-8")
+
+
+def test_labels_by_which_a_prometheus_chooses() -> None:
+    kinds = {
+        one["kind"]
+        for one in rendered(CHART, ALONE)
+        if one["metadata"]["labels"].get("release") == "prometheus"
+    }
+    assert kinds == {"ServiceMonitor", "PrometheusRule"}
+
+
+def test_the_chart_brings_nothing_for_monitoring_unless_told_to() -> None:
+    manifests = rendered(CHART, {"config": ALONE["config"]})
+    assert not {one["kind"] for one in manifests} & {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    assert not any(one["metadata"]["name"].endswith("-dashboard") for one in manifests)
+
+
 def test_the_service_monitor_is_of_the_operators_type() -> None:
     manifest = yaml.safe_load((KUBERNETES / "monitoring" / "servicemonitor.yaml").read_text("utf-8"))
     of_the_operator(manifest)
@@ -224,6 +251,7 @@ def test_helm_finds_nothing_wrong_but_the_missing_icon() -> None:
         ({"config": {"listen": "here", "upstream": "http://a"}}, "must end in a port"),
         ({"replicas": 3}, "replicas"),
         ({"deployment": {"replicas": "three"}}, "replicas"),
+        ({"dashboard": {"labels": {"grafana_dashboard": 1}}}, "grafana_dashboard"),
     ],
 )
 def test_helm_says_what_is_wrong_with_values(values: dict[str, Any], said: str) -> None:
