@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-inp
 JOBS ?= 2
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help run test test-deploy lint types format simulate chaos fuzz bench bench-quick bench-micro clean
+.PHONY: help run test test-deploy test-backends lint types format simulate chaos fuzz bench bench-quick bench-micro clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -27,6 +27,12 @@ test: lint types $(VENV)/installed-dev
 test-deploy: $(VENV)/installed-dev
 	@$(PIP) -r tests/deploy/requirements.txt
 	@PATH="$$PATH:/usr/sbin" DEPLOY_TOOLS=required $(BIN)/python -m pytest -q tests/deploy -n $(JOBS) --dist loadfile
+
+# make test-backends    real backends and clients: WebDAV and litmus, S3 and boto3, CalDAV, Flask, Django, Express ...
+test-backends: $(VENV)/installed-dev
+	@$(PIP) -r tests/backends/requirements.txt
+	@npm install --silent --no-audit --no-fund --no-package-lock --prefix tests/backends
+	@PATH="$$PATH:/usr/sbin" BACKENDS=required $(BIN)/python -m pytest -q tests/backends -n $(JOBS) --dist loadfile
 
 # make simulate SEEDS=10000    whole proxies under virtual time, faults and a checker; a seed replays exactly
 SEEDS ?= 10000

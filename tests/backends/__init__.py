@@ -1,0 +1,1 @@
+"""Backends and clients that others wrote, before and behind the proxy."""

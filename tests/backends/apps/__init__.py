@@ -1,0 +1,1 @@
+"""Small applications on frameworks that others wrote."""
