@@ -4,6 +4,7 @@
     ... --tool cprofile   calls and time of Python functions for each request (the default)
     ... --tool perf       where the processor is, kernel and C included (needs perf)
     ... --tool strace     system calls for each request (needs strace)
+    ... --tool gc         pauses of the garbage collector
 
 The proxy has core 0; wrk, the backend (nginx) and Redis have core 1. cProfile makes small functions look
 dearer than they are: trust its counts, and perf for shares. The first line says what a request costs without.
@@ -149,7 +150,28 @@ async def by_strace(load: Load, port: int, seconds: int, lines: int, folder: Pat
             print(f"{int(words[3]) / count:9.3f}  {words[-1]}")
 
 
-TOOLS = {"cprofile": by_cprofile, "perf": by_perf, "strace": by_strace}
+async def by_gc(load: Load, port: int, seconds: int, lines: int, folder: Path) -> None:  # noqa: ARG001
+    """Pauses of the garbage collector, by generation."""
+    pauses: list[list[float]] = [[], [], []]
+    began = 0.0
+
+    def seen(phase: str, info: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = time.perf_counter()
+        else:
+            pauses[info["generation"]].append(time.perf_counter() - began)
+
+    gc.callbacks.append(seen)
+    count = await load_it(load, port, seconds, folder)
+    gc.callbacks.remove(seen)
+    print("generation  times/1000 req  us/req  longest ms")
+    for generation, found in enumerate(pauses):
+        often, each = len(found) / count * 1000, sum(found) / count * 1e6
+        print(f"{generation:10}  {often:14.2f}  {each:6.2f}  {max(found, default=0.0) * 1000:10.2f}")
+
+
+TOOLS = {"cprofile": by_cprofile, "perf": by_perf, "strace": by_strace, "gc": by_gc}
 
 
 def main() -> int:
