@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
 
 import uvloop
 
+from proxy.app import garbage
 from proxy.app.house import App
 from proxy.app.supervising import supervise
 from proxy.errors import ConfigurationError
@@ -56,8 +56,7 @@ async def _run(settings: Settings, source: Source) -> None:
     try:
         await app.start()
         watching = loop.create_task(reloading.run())
-        gc.collect()
-        gc.freeze()  # what was built so far lives as long as the process
+        garbage.settle()
         await stop.wait()
         _log.info("stopping: no new connections, finishing what is under way")
     finally:

@@ -7,7 +7,6 @@ the socket pair. It ends by SIGTERM, or where the supervising process is gone.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -16,6 +15,7 @@ from typing import Final
 
 import uvloop
 
+from proxy.app import garbage
 from proxy.app.house import App
 from proxy.errors import ConfigurationError
 from proxy.log import setup
@@ -55,8 +55,7 @@ class Work:
         listening: asyncio.Task[None] | None = None
         try:
             await self._app.start()
-            gc.collect()
-            gc.freeze()  # what was built so far lives as long as the process
+            garbage.settle()
             self._channel.send(Started())
             listening = loop.create_task(self._listen())
             await self._stop.wait()

@@ -23,6 +23,8 @@ TYPE_PREFIX: Final = "urn:precondition-proxy:"
 
 Fields = tuple[tuple[str, str], ...]
 
+_encode: Final = json.JSONEncoder().encode
+
 # RFC 6585 section 3 forbids caches to store a 428; no other refusal outlives its moment either.
 ALWAYS: Final[Fields] = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
@@ -89,13 +91,25 @@ def render(problem: Problem, accept: Sequence[str] = ()) -> tuple[str, bytes]:
     form = choose(accept)
     match form:
         case Form.PROBLEM:
-            return form.value, json.dumps(_document(problem), indent=2).encode("ascii") + b"\n"
+            return form.value, _json(_document(problem)).encode("ascii") + b"\n"
         case Form.TEXT:
             return "text/plain; charset=utf-8", _text(problem).encode("utf-8")
         case Form.HTML:
             return "text/html; charset=utf-8", _page(problem).encode("utf-8")
         case _:
             assert_never(form)
+
+
+def _json(value: object, margin: str = "\n") -> str:
+    """A JSON text, indented for people.
+
+    As `json.dumps` would with `indent`, which has no C code for it and leaves cycles of functions behind.
+    """
+    if not isinstance(value, dict) or not value:
+        return _encode(value)
+    inner = margin + "  "
+    members = [f"{inner}{_encode(name)}: {_json(member, inner)}" for name, member in value.items()]
+    return "{" + ",".join(members) + margin + "}"
 
 
 def _document(problem: Problem) -> dict[str, object]:

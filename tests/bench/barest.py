@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 from typing import cast
 
 import uvloop
 
+from proxy.app import garbage
 from proxy.edge import Edge, Limits
 from proxy.exchange import Answer, Request, Shape
 from proxy.gate import Gate
@@ -48,8 +48,7 @@ async def serve(port: int, upstream: str) -> None:
     """Serves until it is killed."""
     edge = Edge(cast(Gate, Barest(Pool(upstream))), Limits(), lambda *_: None)
     server = await asyncio.get_running_loop().create_server(edge, "127.0.0.1", port, backlog=1024)
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     await server.serve_forever()
 
 

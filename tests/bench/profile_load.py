@@ -49,13 +49,12 @@ NAMES = {
 
 async def serve(path: Path) -> Any:
     """Starts the proxy as its command line would."""
-    from proxy.app import App
+    from proxy.app import App, garbage
     from proxy.settings.loading import load
 
     app = App(load(path, {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}, {}))
     await app.start()
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     return app
 
 

@@ -7,6 +7,7 @@ client and the backend are in another thread, so that only the proxy is counted.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -272,6 +273,21 @@ async def test_calls_of_functions(row: Row, server: RedisServer) -> None:
             await made.ask_many(row)
     each = counted.total() / MANY
     assert each <= row.calls, f"{each:.0f} for each; most in {counted.most_common(12)}"
+
+
+@BY_NAME
+async def test_no_cycles_are_left_behind(row: Row, server: RedisServer) -> None:
+    """`proxy.app.garbage` has the collector run seldom; what only it could free would pile up."""
+    async with house(server) as made:
+        await made.warm_up(row)
+        gc.collect()
+        gc.disable()
+        try:
+            await made.ask_many(row)
+            found = gc.collect()
+        finally:
+            gc.enable()
+    assert found < MANY
 
 
 async def test_what_is_recorded_in_one_turn_of_the_loop_leaves_in_one_write(server: RedisServer) -> None:

@@ -65,6 +65,12 @@ def test_every_refusal_is_a_problem_document_with_two_plain_sentences(name: str)
         assert not sentence.endswith("..")
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_the_document_is_indented(name: str) -> None:
+    body = render(ALL[name])[1].decode()
+    assert body == json.dumps(json.loads(body), indent=2) + "\n"
+
+
 def test_every_kind_is_made_by_one_of_the_functions() -> None:
     assert {problem.kind for problem in ALL.values()} == set(Kind)
 
