@@ -24,6 +24,7 @@ TYPE_PREFIX: Final = "urn:precondition-proxy:"
 Fields = tuple[tuple[str, str], ...]
 
 _encode: Final = json.JSONEncoder().encode
+_quoted: Final = json.encoder.encode_basestring_ascii
 
 # RFC 6585 section 3 forbids caches to store a 428; no other refusal outlives its moment either.
 ALWAYS: Final[Fields] = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
@@ -108,7 +109,10 @@ def _json(value: object, margin: str = "\n") -> str:
     if not isinstance(value, dict) or not value:
         return _encode(value)
     inner = margin + "  "
-    members = [f"{inner}{_encode(name)}: {_json(member, inner)}" for name, member in value.items()]
+    members = [
+        f"{inner}{_quoted(name)}: {_quoted(member) if type(member) is str else _json(member, inner)}"
+        for name, member in value.items()
+    ]
     return "{" + ",".join(members) + margin + "}"
 
 
