@@ -142,3 +142,20 @@ def test_the_signature_covers_the_host(store: str, tmp_path_factory: pytest.Temp
     upstream = {"url": store, "host": "upstream"}
     with proxy(tmp_path_factory.mktemp("host"), store, upstream=upstream) as url:
         assert code(lambda: client(url).list_objects_v2(Bucket=BUCKET)) == "SignatureDoesNotMatch"
+
+
+def test_one_of_many_creators_wins_where_the_record_is_believed(
+    store: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The route of docs/backends.md; by default the store says that the signature is not for a GET."""
+    believing = {"routes": [{"match": f"/{BUCKET}/{{key*}}", "verify": "never", "after_write": "response"}]}
+    new = {"Bucket": BUCKET, "Key": "new", "IfNoneMatch": "*"}
+    with proxy(tmp_path_factory.mktemp("asking"), store) as url:
+        assert code(lambda: client(url).put_object(**new, Body=b"one")) == "SignatureDoesNotMatch"
+    with proxy(tmp_path_factory.mktemp("believing"), store, **believing) as url:
+        s3 = client(url)
+        assert code(lambda: s3.head_object(Bucket=BUCKET, Key="new")) == "404"
+        tag = s3.put_object(**new, Body=b"one")["ETag"]
+        assert code(lambda: s3.put_object(**new, Body=b"two")) == "PreconditionFailed"
+        s3.put_object(Bucket=BUCKET, Key="new", Body=b"three", IfMatch=tag)
+        assert content(s3, "new") == b"three"

@@ -208,3 +208,22 @@ def test_conditions_are_answered_as_by_a_server_that_enforces_them(name: str, tm
         url = running.enter_context(proxy(tmp_path / "proxy", two.url))
         found = differences(CONDITIONS, play(one.url, CONDITIONS), play(url, CONDITIONS), minted=True)
     assert found == []
+
+
+def test_credentials_that_cover_the_method(client: httpx.Client) -> None:
+    """Digest (RFC 7616): WsgiDAV answers 401 to a GET with the credentials of a PUT."""
+    users = '{"me": {"password": "secret"}}'
+    with ExitStack() as running:
+        share = running.enter_context(wsgidav(running.enter_context(ground()), users=users, digest="true"))
+        url = running.enter_context(proxy(running.enter_context(ground()), share.url)) + "/a.txt"
+        client.auth = httpx.DigestAuth("me", "secret")
+        assert client.put(url, content="first").is_success
+        tag = client.get(url).headers["ETag"]
+        assert client.put(url, content="theirs", headers={"If-Match": tag}).is_success
+        assert client.put(url, content="mine!", headers={"If-Match": tag}).status_code == 412
+        got = client.get(url)
+        assert got.text == "theirs"
+        assert client.put(url, content="merged!", headers={"If-Match": got.headers["ETag"]}).is_success
+        tag = client.get(url).headers["ETag"]
+        client.auth = httpx.DigestAuth("me", "wrong")
+        assert client.put(url, content="no", headers={"If-Match": tag}).status_code == 401
