@@ -19,7 +19,7 @@ from proxy.exchange import Answer, Request, Shape
 from proxy.gate.dav_if import names_ours
 from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
-from proxy.gate.naming import Names
+from proxy.gate.naming import Named, Names
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.plain import plain_read, shape_of
 from proxy.gate.read import announced_length, passed, read, withheld
@@ -42,7 +42,7 @@ from proxy.rules.methods import effective_method
 from proxy.rules.minting import Minter, plain_tags
 from proxy.rules.patterns import expand
 from proxy.rules.refusals import gateway, malformed, rejected, unavailable
-from proxy.rules.routing import Mode, Router, WeakIfMatch
+from proxy.rules.routing import Mode, Router, WeakIfMatch, on_behalf
 from proxy.store import Store
 from proxy.upstream import Call, Upstream
 
@@ -190,6 +190,10 @@ class Gate:
             if route.cors is not None and (allowed := preflight(route.cors, request)) is not None:
                 return allowed
             return await self._pass_on(request, visit.wire, named_conditions(request.headers))
+        if route.resource is not None and (about := self._names.changed_by(named, request)) is not None:
+            if about.doubt is not None:
+                return _doubtful(request, about.doubt)
+            self._turn_to(visit, about)
         visit.conditions = plain_tags(conditions)
         if conditions.if_match is not None:
             _mend(visit)
@@ -201,6 +205,14 @@ class Gate:
             templates = (expand(template, named.parameters) for template in route.invalidates)
             visit.touched = tuple(self._names.key_of(path, request) or path for path in templates if path)
         return await write(self.house, visit)
+
+    def _turn_to(self, visit: Visit, about: Named) -> None:
+        """Has a write be one of the resource that its route names; it still goes to its own target."""
+        doubtful = self.house.suspicion.holds_for(about.route.match)
+        visit.route = on_behalf(visit.route, about.route, visit.method, doubtful=doubtful)
+        visit.alias, visit.target, visit.wire = visit.wire, about.target, about.wire
+        visit.key = visit.request.trace.resource = about.key
+        visit.mark = about.mark
 
     async def _read_or_tunnel(self, visit: Visit) -> Answer:
         """One that asks for a WebSocket is a read only where the backend does not switch."""

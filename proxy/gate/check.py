@@ -9,7 +9,7 @@ from proxy.errors import StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.probe import Found, Relayed, probe
 from proxy.gate.read import observe
-from proxy.gate.refuse import answer_with, note, refused
+from proxy.gate.refuse import answer_with, named, note, refused
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import doubted, is_same
 from proxy.rules.conditions import Condition, Conditions
@@ -143,7 +143,7 @@ def required(visit: Visit) -> Answer:
     """428: the route demands a condition (RFC 6585 section 3)."""
     trace = visit.request.trace
     trace.outcome, trace.reason = "refused", "required"
-    return answer_with(condition_required(visit.request.method), visit.request)
+    return answer_with(named(condition_required(visit.request.method), visit), visit.request)
 
 
 async def _refuse_by_record(house: House, visit: Visit, refusal: Refuse, state: Recorded) -> Passed | Refused:

@@ -8,6 +8,7 @@ from typing import Final
 
 from proxy.exchange import Request
 from proxy.gate.representation import Representation
+from proxy.rules.patterns import expand
 from proxy.rules.resources import (
     Target,
     forwarded_target,
@@ -67,7 +68,7 @@ class Names:
         named = self._young.get(key)
         if named is not None:
             return named
-        named = self._old.get(key) or self._make(request, host)
+        named = self._old.get(key) or self._make(request.target, request, host)
         if not named.route.vary_by and len(request.target) + len(host) <= _LONGEST:
             if len(self._young) >= _MOST:
                 self._young, self._old = {}, self._young
@@ -82,8 +83,21 @@ class Names:
             return None
         return resource_key(route, target, request.headers)
 
-    def _make(self, request: Request, host: str) -> Named:
-        target = read_target(request.target)
+    def changed_by(self, named: Named, request: Request) -> Named | None:
+        """The resource that a write of this target changes, where the route names another one."""
+        template = named.route.resource
+        path = None if template is None else expand(template, named.parameters)
+        if path is None:
+            return None
+        host = request.headers.get("Host", "")
+        about = self._make(path, request, host)
+        if about.doubt is None and not about.key:  # not looked at but for this
+            about.key = resource_key(about.route, about.target, request.headers)
+            about.mark = spelling(about.route, about.target, host)
+        return about
+
+    def _make(self, text: str, request: Request, host: str) -> Named:
+        target = read_target(text)
         route, parameters = self._router.find(target.path)
         doubt = self._doubt(route, target)
         if doubt is not None:

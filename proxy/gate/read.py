@@ -77,7 +77,7 @@ async def answered(
 
 def kept_back(visit: Visit) -> frozenset[bytes]:
     """The condition fields that the backend is not shown, on this route."""
-    if visit.route.version is not None:
+    if visit.route.version is not None or visit.alias is not None:  # they are another resource's
         return _ALL
     if visit.conditions is NONE:
         return _NOTHING

@@ -6,7 +6,7 @@ from proxy.exchange import Answer, Request
 from proxy.gate.visit import Visit
 from proxy.rules.preconditions import Refuse
 from proxy.rules.problems import Problem, identified
-from proxy.rules.refusals import render, stale
+from proxy.rules.refusals import about, render, stale
 from proxy.rules.signed import is_s3, s3_error
 from proxy.rules.versions import Recorded
 
@@ -26,7 +26,14 @@ def refused(visit: Visit, refusal: Refuse, current: Recorded) -> Answer:
     """412 (RFC 9110 section 15.5.13)."""
     note(visit, refusal, "refused")
     problem = stale(refusal, visit.conditions, visit.request.method, current)
-    return answer_with(problem, visit.request)
+    return answer_with(named(problem, visit), visit.request)
+
+
+def named(problem: Problem, visit: Visit) -> Problem:
+    """A problem that says which resource it is about, where that is not the request's target."""
+    if visit.alias is None:
+        return problem
+    return about(problem, visit.wire.decode("ascii"))
 
 
 def note(visit: Visit, refusal: Refuse, outcome: str) -> None:

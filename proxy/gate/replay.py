@@ -74,7 +74,8 @@ def _name(house: House, visit: Visit) -> bytes:
     if house.minter is None:
         return b""
     request = visit.request
-    names = (request.method, visit.method, visit.key, visit.mark, visit.wire.decode("ascii"))
+    target = visit.wire if visit.alias is None else visit.alias
+    names = (request.method, visit.method, visit.key, visit.mark, target.decode("ascii"))
     return house.minter.identify(head(names, request.peer, request.fields))
 
 

@@ -80,7 +80,8 @@ async def send(
         fields = replace(fields, b"If", visit.dav_if.encode("utf-8", "surrogateescape"))
     if permit is not None and not isinstance(content, bytes):
         content = Permitted(content, permit)
-    call = Call(request.method, visit.wire, fields, content, early=request.early, once=True, permit=permit)
+    target = visit.wire if visit.alias is None else visit.alias
+    call = Call(request.method, target, fields, content, early=request.early, once=True, permit=permit)
     reply = await house.upstream.send(call)
     request.trace.upstream_seconds += house.clock() - reply.sent_at
     return reply
@@ -91,7 +92,8 @@ async def forget_named(house: House, visit: Visit, reply: Reply) -> None:
     if reply.status >= 400 or not ("Location" in reply.headers or "Content-Location" in reply.headers):
         return
     hosts = house.outgoing.hosts(visit.request)
-    for name in named_resources(reply.headers, visit.wire.decode("ascii"), hosts):
+    target = visit.wire if visit.alias is None else visit.alias
+    for name in named_resources(reply.headers, target.decode("ascii"), hosts):
         key = house.key_of(name, visit.request)
         if key is None or key in {visit.key, visit.destination}:
             continue

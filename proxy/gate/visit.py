@@ -107,7 +107,7 @@ class Visit:
         method: what it asks for: the method on the wire, or the one that an override field names.
         route: the settings that apply.
         target: the request target in its one form.
-        wire: the request target as it is forwarded.
+        wire: the resource's target as it is forwarded.
         key: the resource's name in the store.
         mark: of the Host and target; only versions that were seen under the same are believed.
         conditions: what the request asks for.
@@ -117,6 +117,8 @@ class Visit:
         erased: versions that other writes erased; see `aftermath.marked`.
         dav_if: WebDAV's If field where it names tags of ours, then as the backend is shown it.
         content: the content of a read, in the rare case that it has any.
+        alias: the request target as it is forwarded, where it is another than the resource's: the route's
+            `resource` says what its writes change.
         overlapped: whether another write of the resource was under way when this one came.
     """
 
@@ -135,6 +137,7 @@ class Visit:
     dav_if: str | None = None
     content: bytes | Source = b""
     overlapped: bool = False
+    alias: bytes | None = None
 
     @property
     def reporting(self) -> bool:

@@ -172,13 +172,15 @@ def _with_tag(
 ) -> Answer:
     """The response with the tag that names the resource's version now, as far as one may be told."""
     ours_alone = visit.route.version is not None and visit.route.version.tags
-    if found is None or visit.method not in {"PUT", "PATCH"} or not isinstance(found.shown, Known):
+    # Under an alias a POST is a change of the resource, as a PATCH is (RFC 5789).
+    method = "PATCH" if visit.alias is not None and visit.method == "POST" else visit.method
+    if found is None or method not in {"PUT", "PATCH"} or not isinstance(found.shown, Known):
         if ours_alone:
             answer.fields = replace(answer.fields, b"ETag", None)  # the backend's, which nobody is shown
         return answer
     tag = found.shown.versions[0].etag
     as_sent = isinstance(content, bytes) and found.content == content
-    if tag is not None and may_tell_tag(visit.route, visit.method, reply.status, stored_as_sent=as_sent):
+    if tag is not None and may_tell_tag(visit.route, method, reply.status, stored_as_sent=as_sent):
         answer.fields = replace(answer.fields, b"ETag", str(tag).encode("utf-8", "surrogateescape"))
     elif "ETag" in reply.headers and (
         ours_alone or misleading_tag(own_tag(reply.headers), found.shown.versions[0])

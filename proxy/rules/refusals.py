@@ -6,6 +6,7 @@ Nothing here puts a client's text into a response field, and what the client sen
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final, assert_never
 
 from proxy.rules.conditions import Condition, Conditions, Malformed
@@ -17,6 +18,7 @@ from proxy.rules.versions import UNKNOWN, Known, Recorded, Version
 __all__ = [
     "Kind",
     "Problem",
+    "about",
     "condition_required",
     "gateway",
     "internal",
@@ -111,6 +113,17 @@ def condition_required(method: str) -> Problem:
         ' to create a new resource, send "If-None-Match: *".',
         {"condition": Condition.IF_MATCH.value, "method": name},
     )
+
+
+def about(problem: Problem, resource: str) -> Problem:
+    """The same, of a request that changes another resource than its target.
+
+    Args:
+        resource: its path.
+    """
+    where = echo(resource)
+    recovery = f"{problem.recovery} The resource is {where}."
+    return replace(problem, recovery=recovery, members={**problem.members, "resource": where})
 
 
 def malformed(what: Malformed) -> Problem:

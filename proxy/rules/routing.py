@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -97,6 +97,7 @@ class Route:
         cors: which scripts of other origins may send conditions and see the answers.
         replay: for so many seconds the answer to a conditional write that succeeded is given again where
             the very same write comes a second time; 0.0 for never.
+        resource: template of the path of what writes of this route change; None for their own target.
     """
 
     match: str = "default"
@@ -121,6 +122,26 @@ class Route:
     status_header: bool = False
     cors: Cors | None = None
     replay: float = 120.0
+    resource: str | None = None
+
+
+def on_behalf(alias: Route, own: Route, method: str, *, doubtful: bool) -> Route:
+    """How a write is treated that goes to one route's target and changes another one's resource.
+
+    Args:
+        alias: the target's route: what is asked of writes.
+        own: the resource's: what its versions are made of.
+        doubtful: whether the resource is written past the proxy.
+    """
+    return replace(
+        alias,
+        version=own.version,
+        hash_limit=own.hash_limit,
+        guard=alias.guard | {method},
+        verify=Verify.ALWAYS if doubtful and alias.verify is Verify.AUTO else alias.verify,
+        # The tag in its response, if there is one, is the target's.
+        after_write=AfterWrite.REREAD if alias.after_write is AfterWrite.RESPONSE else alias.after_write,
+    )
 
 
 NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})

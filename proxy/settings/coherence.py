@@ -158,8 +158,24 @@ def _rivals(route: _Written, earlier: Sequence[_Written]) -> list[_Written]:
 def _templates(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
     yield from _unknown_names(("defaults",), _at(data, "defaults", "invalidates"), ())
     for route in _written_routes(data):
-        own = data["routes"][route.at].get("invalidates")
-        yield from _unknown_names(("routes", route.at), own, route.reach.pattern.names)
+        written, names = data["routes"][route.at], route.reach.pattern.names
+        yield from _unknown_names(("routes", route.at), written.get("invalidates"), names)
+        yield from _resource(("routes", route.at, "resource"), written.get("resource"), route)
+
+
+def _resource(loc: tuple[str | int, ...], template: object, route: _Written) -> Iterator[InitErrorDetails]:
+    if template is None:
+        return
+    text = template if isinstance(template, str) and template else ""
+    try:
+        check_template(text, route.reach.pattern.names)
+    except PatternError as error:
+        yield _error(loc, f"{quoted(template)} {error.what}", error.instead)
+    else:
+        if text == route.reach.pattern.text:
+            yield _error(
+                loc, f"{quoted(text)} is the route's own match", "leave it out, or name another path"
+            )
 
 
 def _unknown_names(

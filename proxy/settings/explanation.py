@@ -137,6 +137,8 @@ def _versions(route: Route) -> Iterator[str]:
         yield "after a write the version is unknown until the next read"
     if route.etag_on_write is EtagOnWrite.ALWAYS:
         yield "a write is always answered with the new ETag"
+    if route.resource is not None:
+        yield f"a write here is one of {route.resource}: conditions, waiting and tags are that resource's"
     if route.invalidates:
         yield f"a write also changes {listed(route.invalidates, 'and')}"
     yield from _sources(route)

@@ -261,6 +261,10 @@ Templates = Annotated[
     BeforeValidator(values.items),
     _schema({"type": "array", "items": _string(r"/[^?#]*", "/api/users", "/api/users/{id}/orders")}),
 ]
+Template = Annotated[
+    Text | None,
+    _schema(_string(r"/[^?#]*", "/items/{id}"), {"type": "null"}),
+]
 Names = Annotated[
     frozenset[Text] | None,
     BeforeValidator(values.query),

@@ -186,6 +186,11 @@ class RouteSettings(RouteOptions):
     match: kinds.Match = Field(
         description="The paths: {name} stands for one segment, {name*} at the end for all below."
     )
+    resource: kinds.Template = Field(
+        default=None,
+        description="The path that writes of this route change, if it is not their own; {names} are those of "
+        "match. Conditions, claims and tags are that resource's.",
+    )
 
 
 class LimitSettings(Section):

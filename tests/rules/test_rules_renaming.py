@@ -31,6 +31,7 @@ ROWS = [
     ("a last slash",                 [Route("/a")],                                    [Route("/a", trailing_slash="same")],                     False),
     ("slashes",                      [Route("/a")],                                    [Route("/a", merge_slashes=True)],                        False),
     ("the query",                    [Route("/a")],                                    [Route("/a", query=frozenset())],                         False),
+    ("what its writes change",       [Route("/a/b")],                                  [Route("/a/b", resource="/a")],                           False),
     ("who asks",                     [Route("/a")],                                    [Route("/a", vary_by=("cookie:sid",))],                   False),
 ]
 # fmt: on

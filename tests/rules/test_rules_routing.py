@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.rules.content import VersionSource
 from proxy.rules.coverage import Reach, covered, escape, matches
 from proxy.rules.patterns import PatternError, check_template, expand, parse
-from proxy.rules.routing import Route, Router, expression
+from proxy.rules.routing import UNSAFE_GUARDED, AfterWrite, Route, Router, Verify, expression, on_behalf
 
 # fmt: off
 MATCHES = [
@@ -286,3 +289,23 @@ def test_bad_template(template: str, known: list[str], message: str) -> None:
     with pytest.raises(PatternError) as caught:
         check_template(template, known)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("alias", "doubtful", "changed"),
+    [
+        ({}, False, {}),
+        ({}, True, {"verify": Verify.ALWAYS}),
+        ({"verify": Verify.NEVER}, True, {}),
+        ({"after_write": AfterWrite.RESPONSE}, False, {"after_write": AfterWrite.REREAD}),
+        ({"after_write": AfterWrite.FORGET}, False, {}),
+        ({"require": frozenset({"POST"}), "replay": 0.0}, False, {}),
+    ],
+)
+def test_a_write_under_an_alias_is_asked_as_its_route_says_of_versions_as_the_resources_says(
+    alias: dict[str, Any], doubtful: bool, changed: dict[str, Any]
+) -> None:
+    route = Route("/a/{id}/do", resource="/a/{id}", **alias)
+    own = Route("/a/{id}", version=VersionSource(header="X-R"), hash_limit=7, verify=Verify.ALWAYS)
+    expected = replace(route, version=own.version, hash_limit=7, guard=UNSAFE_GUARDED | {"POST"}, **changed)
+    assert on_behalf(route, own, "POST", doubtful=doubtful) == expected

@@ -118,6 +118,10 @@ IN_FILE = [
     ("routes:\n  - {match: /z}\n  - {match: '/{x}'}\n  - {match: '/{x}/'}\n  - {match: /a, trailing_slash: same}\n", "5:13", 'routes[3].match: "/a" can never match: routes[1] (/{x}) and routes[2] (/{x}/) come first and take all its paths', "move it above routes[1] (/{x}), or remove it"),
     ("defaults: {case_insensitive: true}\nroutes:\n  - match: /A\n  - match: /a\n", "4:12", 'routes[1].match: "/a" is the same match as routes[0] (/A), which comes first', "put all options into one of the two, and remove the other"),
     ("routes:\n  - match: /a/{id}\n    invalidates: ['/b/{nr}']\n", "3:19", 'routes[0].invalidates[0]: "/b/{nr}" names {nr}, which the route\'s match does not have', "use {id}"),
+    ("routes: [{match: '/a/{id}/x', resource: '/a/{nr}'}]\n", "1:41", 'routes[0].resource: "/a/{nr}" names {nr}, which the route\'s match does not have', "use {id}"),
+    ("routes: [{match: '/a/{id}/x', resource: a}]\n", "1:41", 'routes[0].resource: "a" does not begin with a slash', "write /a"),
+    ("routes: [{match: '/a/{id}', resource: '/a/{id}'}]\n", "1:39", 'routes[0].resource: "/a/{id}" is the route\'s own match', "leave it out, or name another path"),
+    ("defaults: {resource: /a}\n",                "1:12", "defaults.resource: is not a known setting",                 "did you mean require?"),
     ("defaults:\n  invalidates: ['/b/{nr}']\n",    "2:17", 'defaults.invalidates[0]: "/b/{nr}" names {nr}, which the route\'s match does not have', "write it without parameters: the match has none"),
     # -- together
     ("store: {lease: 30s}\n",                      "1:16", "store.lease: 30s is not longer than upstream.timeout (30s): a claim would end while its write may still be under way", "write 35s or more, or leave it out"),

@@ -148,7 +148,7 @@ def test_without_a_word_a_route_is_as_the_rules_have_it() -> None:
 def test_options_are_exactly_those_of_a_route() -> None:
     names = {field.name for field in fields(Route)}
     assert set(RouteSettings.model_fields) == names
-    assert set(RouteOptions.model_fields) == names - {"match"}
+    assert set(RouteOptions.model_fields) == names - {"match", "resource"}
 
 
 def test_every_setting_is_described() -> None:
