@@ -22,6 +22,7 @@ from proxy.store import Claim, Keepsake, Observed, Pending, Seen, Stamp, Store, 
 from proxy.tracing.spans import Story, answered, failed
 from proxy.upstream import Call, Reply, Upstream
 
+_OF_ALL = tuple(field.name for field in fields(Trace))
 _current: ContextVar[Story | None] = ContextVar("story", default=None)
 
 
@@ -38,7 +39,7 @@ class Followed(Trace):
     @classmethod
     def replace(cls, request: Request, story: Story) -> None:
         """Gives a request its story; what is known of it so far stays."""
-        known = {field.name: getattr(request.trace, field.name) for field in fields(Trace)}
+        known = {name: getattr(request.trace, name) for name in _OF_ALL}
         request.trace = cls(**known, story=story)
 
 

@@ -26,14 +26,13 @@ from opentelemetry.trace import (
 )
 
 from proxy.exchange import Request
-from proxy.metrics import METHODS
 from proxy.rules.tracecontext import TRACESTATE, TraceParent, continued, sent_parent, valid_state
 from proxy.rules.versions import Absent, Known, Recorded, Version
+from proxy.tracing.attributes import OTHER_METHOD, authority, method_name, path, text
 from proxy.upstream import Call, Fields
 
 Value = str | int | float | bool
 _NO_PARENT: Final = Context()
-_OTHER_METHOD: Final = "_OTHER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,7 @@ class Story:
         "_decision",
         "_early",
         "_keep_state",
+        "_recorded",
         "_server",
         "_shown",
         "_tracer",
@@ -85,13 +85,14 @@ class Story:
         # Of a trace whose parent cannot be told, nothing more is told further on (Trace Context section 3.3).
         self._keep_state = parent is not None and valid_state(request.headers.getall(TRACESTATE, ()))
         self._server = tracer.start_span(
-            _known(request.method),
+            method_name(request.method),
             _NO_PARENT if parent is None else _remote(parent),
             SpanKind.SERVER,
-            {"http.request.method": _known(request.method)},
+            {"http.request.method": method_name(request.method)},
             start_time=time.time_ns() - int(ago * 1e9),
         )
-        if self._server.is_recording():
+        self._recorded = self._server.is_recording()
+        if self._recorded:
             self._server.set_attributes(self._of_request())
 
     @property
@@ -110,14 +111,14 @@ class Story:
         self.decided()
         span, trace = self._server, self.request.trace
         if span.is_recording():
-            span.update_name(f"{_known(self.request.method)} {trace.route}")
+            span.update_name(f"{method_name(self.request.method)} {trace.route}")
             span.set_attributes({"http.route": trace.route, "http.response.status_code": status})
             span.set_attributes(self._outcome())
             if trace.applied_unknown:
                 span.set_attribute("precondition.applied_unknown", True)
             if status >= 500:  # of a server span, 4xx is the client's error and not ours
                 _failed(span, str(status))
-        span.end()
+            span.end()
 
     def abandon(self) -> None:
         """The request was cancelled: the proxy stops, and its time was over."""
@@ -128,11 +129,12 @@ class Story:
 
     def note(self, event: str, what: str = "") -> None:
         """Something that happened at one moment."""
-        self._server.add_event(f"precondition.{event}", {"precondition.detail": what} if what else None)
+        if self._server.is_recording():  # what goes on after its end has its own spans
+            self._server.add_event(f"precondition.{event}", {"precondition.detail": what} if what else None)
 
     def _of_request(self) -> dict[str, Value]:
         request = self.request
-        host, port = _authority(request.headers.get("Host", ""))
+        host, port = authority(request.headers.get("Host", ""))
         told: dict[str, Value] = {
             "url.scheme": request.scheme,
             "client.address": request.peer,
@@ -142,11 +144,11 @@ class Story:
         if port:
             told["server.port"] = port
         if self._shown.names:
-            told["url.path"] = _path(request.target)
-        if _known(request.method) == _OTHER_METHOD:
+            told["url.path"] = path(request.target)
+        if method_name(request.method) == OTHER_METHOD:
             told["http.request.method_original"] = request.method[:40]
         return {
-            name: _text(value) if isinstance(value, str) else value
+            name: text(value) if isinstance(value, str) else value
             for name, value in told.items()
             if value != ""
         }
@@ -180,9 +182,9 @@ class Story:
                 self._decision.set_attribute("precondition.early", True)
             tags = [str(version.etag) for version in _versions(recorded) if version.etag is not None]
             if tags and self._shown.names:
-                self._decision.set_attribute("precondition.recorded.etag", [_text(tag) for tag in tags])
+                self._decision.set_attribute("precondition.recorded.etag", [text(tag) for tag in tags])
                 held = self.request.headers.get(trace.condition, "")[:200]
-                self._decision.set_attribute("precondition.held", _text(held))
+                self._decision.set_attribute("precondition.held", text(held))
 
     def decided(self, *, early: bool = False) -> None:
         """It is known what becomes of the request.
@@ -209,13 +211,22 @@ class Story:
         parent: Span | None = None,
     ) -> Span:
         """A span below `parent`, else below the decision where one is being made, else below the request."""
+        if not self._recorded:
+            return self._server  # nothing below it is recorded either: one id for all of it will do
         above = parent or self._decision or self._server
         return self._tracer.start_span(name, set_span_in_context(above, _NO_PARENT), kind, attributes)
 
     def call(self, call: Call, parent: Span | None = None) -> tuple[Span, Fields]:
         """A span of a call of the backend, and the fields that tell the backend of it."""
-        method = _known(call.method)
-        told: dict[str, Value] = {"http.request.method": method}
+        span = self.span(method_name(call.method), kind=SpanKind.CLIENT, parent=parent)
+        if span.is_recording():
+            span.set_attributes(self._of_call(call))
+        where = span.get_span_context()
+        here = TraceParent(f"{where.trace_id:032x}", f"{where.span_id:016x}", where.trace_flags.sampled)
+        return span, continued(call.fields, here, keep_state=self._keep_state)
+
+    def _of_call(self, call: Call) -> dict[str, Value]:
+        told: dict[str, Value] = {"http.request.method": method_name(call.method)}
         backend = urlsplit(self._shown.backend)
         if backend.scheme == "unix":
             told["server.address"] = backend.path
@@ -223,11 +234,8 @@ class Story:
             told["server.address"] = backend.hostname
             told["server.port"] = backend.port or (443 if backend.scheme == "https" else 80)
         if self._shown.names and backend.hostname:
-            told["url.full"] = self._shown.backend + _path(call.target.decode("utf-8", "backslashreplace"))
-        span = self.span(method, told, kind=SpanKind.CLIENT, parent=parent)
-        where = span.get_span_context()
-        here = TraceParent(f"{where.trace_id:032x}", f"{where.span_id:016x}", where.trace_flags.sampled)
-        return span, continued(call.fields, here, keep_state=self._keep_state)
+            told["url.full"] = self._shown.backend + path(call.target.decode("utf-8", "backslashreplace"))
+        return told
 
 
 def answered(span: Span, status: int) -> None:
@@ -254,33 +262,6 @@ def _remote(parent: TraceParent) -> Context:
         int(parent.trace_id, 16), int(parent.parent_id, 16), is_remote=True, trace_flags=flags
     )
     return set_span_in_context(NonRecordingSpan(context), _NO_PARENT)
-
-
-def _known(method: str) -> str:
-    """Made-up methods would make span names without end, so the conventions have one name for them."""
-    return method if method in METHODS else _OTHER_METHOD
-
-
-def _path(target: str) -> str:
-    """A request target without scheme, authority and query: these may hold credentials."""
-    if not target.startswith("/"):
-        _, _, rest = target.partition("://")
-        _, slash, path = rest.partition("/")
-        target = slash + path
-    return _text(target.partition("?")[0].partition("#")[0])
-
-
-def _authority(host: str) -> tuple[str, int]:
-    """Name or address, and port; 0 where there is none."""
-    name, colon, port = host.rpartition(":")
-    if not colon or not port.isdigit() or len(port) > 5:
-        return host.strip("[]"), 0
-    return name.strip("[]"), int(port)
-
-
-def _text(text: str) -> str:
-    """Text that can be encoded: field values may hold bytes that are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _versions(recorded: Recorded) -> tuple[Version, ...]:

@@ -9,6 +9,7 @@ import pytest
 from support.collector import Collector
 from support.legacy import Legacy
 from support.proxies import Connect, Inside, StartProcess, StartProxy, settings
+from support.redis_server import RedisServer
 from support.waiting import eventually
 from support.wire_client import request
 
@@ -100,6 +101,24 @@ async def test_a_collector_that_hangs_does_not_hold_up_the_end(
     await proxy.app.stop()
     assert time.monotonic() - started < 3
     assert "the last spans could not be exported within 1.0 s, and are lost" in caplog.messages
+
+
+async def test_every_worker_sends_its_own(
+    start_process: StartProcess, collector: Collector, redis: RedisServer
+) -> None:
+    environment = {
+        "PROXY_WORKERS": "2",
+        "PROXY_TRACING__ENABLED": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "10",
+    }
+    process = await start_process(environment, store=redis.url)
+    for _ in range(24):  # that one of two gets all of them has a chance of one to some millions
+        await request(process.address, "GET", "/a")
+    await collector.until(lambda: sum(span.kind == "server" for span in collector.spans) == 24)
+    assert len({span.resource["service.instance.id"] for span in collector.spans}) == 2
+    process.terminate()
+    assert await process.ended() == 0
 
 
 async def test_the_variables_of_opentelemetry(start_process: StartProcess, collector: Collector) -> None:

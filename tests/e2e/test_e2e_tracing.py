@@ -13,6 +13,8 @@ from support.proxies import Connect, Inside, StartProxy
 from support.redis_server import RedisServer
 from support.waiting import eventually
 
+from proxy.tracing.attributes import authority, path
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 SENT = ("traceparent", f"00-{TRACE}-{CALLER}-01")
@@ -121,6 +123,36 @@ async def test_what_a_write_tells(
         "server.port": legacy.address[1],
         "url.full": f"{legacy.url}/notes/1",
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("shop.example", ("shop.example", 0)),
+        ("shop.example:81", ("shop.example", 81)),
+        ("shop.example:", ("shop.example", 0)),
+        ("[::1]:81", ("::1", 81)),
+        ("[::1]", ("::1", 0)),
+        ("", ("", 0)),
+    ],
+)
+def test_the_authority(host: str, told: tuple[str, int]) -> None:
+    assert authority(host) == told
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("/a/b?token=SECRET", "/a/b"),
+        ("/a#SECRET", "/a"),
+        ("http://user:SECRET@host/a?b", "/a"),
+        ("http://host", ""),
+        ("*", ""),
+        ("/\udcff", "/\\udcff"),
+    ],
+)
+def test_the_path(target: str, told: str) -> None:
+    assert path(target) == told
 
 
 # -- what goes wrong ----------------------------------------------------------------------------------------
@@ -297,3 +329,18 @@ async def test_odd_requests_are_told_as_text(
     assert (own["server.address"], own["server.port"]) == ("example.org", 80)
     assert own["url.path"] == "/notes/1"
     assert named(spans, "decision")["precondition.held"] == '"\\udcff"'
+
+
+async def test_a_write_that_goes_on_after_its_request_was_cut_off(
+    trace_with: StartProxy, collector: Collector, legacy: Legacy, connect: Connect,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    proxy = await trace_with(drain="50ms")
+    held = legacy.hold("PUT")
+    await connect(proxy).send("PUT", "/notes/1", SENT, body=b"new")
+    await held.arrived.acquire()
+    await proxy.app.stop()
+    held.go.set()
+    assert server(await collector.trace(TRACE))["error.type"] == "cancelled"
+    await proxy.app._gate.drain()
+    assert [one for one in caplog.records if one.name.startswith("opentelemetry")] == []
