@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 
 from proxy.errors import BodyError, ClaimBusy, StoreUnavailable, UpstreamError, UpstreamTimeout
 from proxy.exchange import Answer, Request, Shape
@@ -21,7 +21,7 @@ from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.naming import Named, Names
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.plain import plain_read, shape_of
+from proxy.gate.plain import plainly, shape_of
 from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
 from proxy.gate.suspicion import Suspicion
@@ -49,6 +49,7 @@ from proxy.upstream import Call, Upstream
 __all__ = ["Gate", "Journal", "Outgoing"]
 
 _log = logging.getLogger("proxy.gate")
+_DRAINING = 0.01  # seconds between two looks, once
 _TUNNELLED = frozenset({b"websocket"})
 
 
@@ -89,7 +90,6 @@ class Gate:
         self._names = Names(router)
         self._strip_override = strip_override
         self._most_tags = most_tags
-        self._writing: set[asyncio.Task[Answer]] = set()
         self.house = House(
             store=store,
             upstream=upstream,
@@ -103,7 +103,6 @@ class Gate:
             lease=lease,
             memory_body=memory_body,
             key_of=lambda text, request: self._names.key_of(text, request),
-            finish=self._finish,
         )
 
     async def answer(self, request: Request) -> Answer:
@@ -112,7 +111,7 @@ class Gate:
         try:
             shape = request.shape
             if shape is not None and (named := self._names.of(request)).plain:
-                answer = await plain_read(self.house, named, request, shape)
+                answer = await plainly(self.house, named, request, shape)
             else:
                 answer = await self._walk(request)
         except (ClaimBusy, StoreUnavailable) as fault:
@@ -151,9 +150,9 @@ class Gate:
             self.house.suspicion.raise_for_all()
 
     async def drain(self) -> None:
-        """Waits for the writes that are under way."""
-        while self._writing:
-            await asyncio.wait(self._writing)
+        """Waits for the writes that are under way, those of clients that left too, and their claims' ends."""
+        while self.house.writing or self.house.endings:  # noqa: ASYNC110  # once, at the end
+            await asyncio.sleep(_DRAINING)
 
     async def _walk(self, request: Request) -> Answer:
         trace = request.trace
@@ -260,19 +259,6 @@ class Gate:
         value = request.headers.get("Destination")
         target = None if value is None else target_of(value)
         return None if target is None else self._names.key_of(target, request)
-
-    async def _finish(self, writing: Coroutine[None, None, Answer]) -> Answer:
-        """Runs a write that has its content to the end: it is committed even where its client leaves."""
-        task = asyncio.ensure_future(writing)
-        self._writing.add(task)
-        task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
-
-    def _finished(self, task: asyncio.Task[Answer]) -> None:
-        self._writing.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            # Told to the client where there still is one; asyncio must not report it a second time.
-            _log.debug("a write ended with %r", task.exception())
 
 
 def _mend(visit: Visit) -> None:

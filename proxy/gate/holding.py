@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from types import TracebackType
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from proxy.errors import LeaseLost, StoreError, StoreUnavailable
-from proxy.gate.visit import House
 from proxy.rules.versions import UNKNOWN, Recorded, Version
 from proxy.store import UNSETTLED, Claim, Keepsake, Unsettled
+
+if TYPE_CHECKING:
+    from proxy.gate.visit import House
 
 _log = logging.getLogger("proxy.gate")
 
@@ -18,22 +21,24 @@ _log = logging.getLogger("proxy.gate")
 class Holding:
     """Claims taken together, renewed together, ended together.
 
-    `take` them, then use it as an async context manager: whatever is still held at its end is let go. Before
-    the write was sent the recorded versions are put back; after that nobody knows, and the leases run out.
+    `take` them, and whatever happens then, `let_go` of what is still held at the end.
 
     Args:
         house: the store, the clock and the lease.
         exclusive: keys to claim, the written resource first. They are taken in sorted order, so that two
             writes never wait for each other.
         shared: keys of resources that change too, or of a write that takes no claim.
+
+    Attributes:
+        sent: whether the write was sent, as far as is known here.
+        waited: seconds that taking the claims took.
     """
 
-    def __init__(self, house: House, exclusive: Iterable[str], shared: Iterable[str]) -> None:
+    def __init__(self, house: House, exclusive: Sequence[str], shared: Sequence[str]) -> None:
         self._house = house
-        self._exclusive = tuple(dict.fromkeys(exclusive))
-        self._shared = tuple(key for key in dict.fromkeys(shared) if key not in self._exclusive)
+        self._exclusive = tuple(dict.fromkeys(exclusive)) if len(exclusive) > 1 else tuple(exclusive)
+        self._shared = tuple(key for key in dict.fromkeys(shared) if key not in exclusive) if shared else ()
         self._claims: dict[str, Claim] = {}
-        self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.sent = False
         self.waited = 0.0
@@ -44,26 +49,19 @@ class Holding:
         Raises:
             ClaimBusy, StoreUnavailable: none is held.
         """
-        started = self._house.clock()
+        house = self._house
+        started = house.clock()
         try:
             for key in sorted(self._exclusive):
-                self._claims[key] = await self._house.store.claim(key)
-                self._house.held += 1
+                self._claims[key] = await house.store.claim(key)
+                house.held += 1
             for key in self._shared:
-                self._claims[key] = await self._house.store.claim(key, shared=True)
-                self._house.held += 1
+                self._claims[key] = await house.store.claim(key, shared=True)
+                house.held += 1
         except BaseException:
-            await self._let_go()
+            await self.let_go()
             raise
-        self.waited = self._house.clock() - started
-
-    async def __aenter__(self) -> Holding:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._let_go()
+        self.waited = house.clock() - started
 
     @property
     def recorded(self) -> Recorded:
@@ -102,7 +100,7 @@ class Holding:
             raise _too_late() from None
         self.permit()  # the store may have been slow, or this process stopped
         self.sent = True
-        self._arm()
+        house.renewals.watch(self)
 
     def permit(self) -> None:
         """Asked before every piece of the write goes out: whether the leases cover what follows (rule 4).
@@ -115,78 +113,70 @@ class Holding:
             if claim.deadline - now < self._house.work:
                 raise _too_late()
 
-    async def settle(self, outcomes: dict[str, Recorded], keepsake: Keepsake | None = None) -> bool:
-        """Ends the claims: each resource's version as given, unknown where none is given.
+    async def settle(self, outcomes: Mapping[str, Recorded], keepsake: Keepsake | None = None) -> bool:
+        """Ends the claims, and waits until the store has said so.
 
         Args:
+            outcomes: each resource's version; unknown where none is given.
             keepsake: kept with the end of the written resource's claim.
 
         Returns:
             whether all of them were still ours.
         """
-        self._disarm()
         ours = True
-        while self._claims:
-            key, claim = self._claims.popitem()
-            own = keepsake if key in self._exclusive[:1] else None
-            ours &= await self._release(claim, outcomes.get(key, UNKNOWN), own)
+        for ending in self.end(outcomes, keepsake):
+            try:
+                ours &= await ending
+            except StoreError:
+                ours = False
         return ours
 
-    async def restore(self, outcomes: dict[str, Recorded]) -> None:
+    def end(
+        self, outcomes: Mapping[str, Recorded], keepsake: Keepsake | None = None
+    ) -> list[asyncio.Future[bool]]:
+        """Ends the claims as `settle` does, beside what comes next: the answer need not wait for it.
+
+        What this process asks of the store afterwards is answered after it. Another one may find the claim
+        still held for a moment, and then waits for it.
+        """
+        self._disarm()
+        endings = []
+        while self._claims:
+            key, claim = self._claims.popitem()
+            own = keepsake if keepsake is not None and key == self._exclusive[0] else None
+            endings.append(self._end(claim, outcomes.get(key, UNKNOWN), own))
+        return endings
+
+    def restore(self, outcomes: Mapping[str, Recorded]) -> None:
         """Ends the claims of a write that was not carried out: what was recorded stays, but as given."""
-        kept = {key: claim.recorded for key, claim in self._claims.items()}
+        kept: dict[str, Recorded] = {key: claim.recorded for key, claim in self._claims.items()}
         # What was found to be just what was recorded is put back as the very object: the store then knows
         # that nothing changed (RFC 9110 section 8.8.2.2).
         changed = {key: found for key, found in outcomes.items() if kept.get(key) != found}
-        await self.settle(kept | changed)
+        self.end(kept | changed)
 
     async def leave(self) -> None:
         """Nobody knows the outcome: the leases start once more and run out (rule 5)."""
         self._disarm()
         while self._claims:
             _, claim = self._claims.popitem()
-            await self._release(claim, UNSETTLED)
+            with suppress(StoreError):  # told by `_ended`
+                await self._end(claim, UNSETTLED, None)
 
-    async def _let_go(self) -> None:
+    async def let_go(self) -> None:
+        """Lets go of whatever is still held.
+
+        Before the write was sent the recorded versions are put back; after that nobody knows.
+        """
+        if not self._claims:
+            return
         if self.sent:
             await self.leave()
         else:
-            await self.restore({})
+            self.restore({})
 
-    async def _release(
-        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> bool:
-        """Ends one claim; returns whether it is known to have been ours until now."""
-        self._house.held -= 1
-        try:
-            if await self._house.store.release(claim, outcome, keepsake):
-                return True
-            self._house.journal.lease_lost()
-            _log.warning("a claim was no longer ours when its write ended; its version stays unknown")
-        except StoreError as fault:
-            # The claim runs out by itself, and its version is unknown since it was taken (rule 2).
-            _log.warning("a claim could not be released and is left to run out: %s", fault)
-        return False
-
-    def _arm(self) -> None:
-        """Renews so often that, if this process dies, the lease still covers the backend's work (rule 5)."""
-        interval = max((self._house.lease - self._house.work) / 2, 0.01)
-        self._timer = asyncio.get_running_loop().call_later(interval, self._renew_later)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._renewal is not None:
-            self._renewal.cancel()
-            self._renewal = None
-
-    def _renew_later(self) -> None:
-        if self._renewal is None or self._renewal.done():
-            self._renewal = asyncio.get_running_loop().create_task(self._renew())
-        self._arm()
-
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Starts all leases anew (rule 5)."""
         for claim in list(self._claims.values()):
             try:
                 await self._house.store.renew(claim)
@@ -194,6 +184,78 @@ class Holding:
                 claim.deadline = float("-inf")  # nothing more of the write goes out: `permit`
             except StoreError as fault:
                 _log.warning("a claim could not be renewed: %s", fault)
+
+    def renew_soon(self) -> None:
+        """Starts renewing, if that is not under way."""
+        if self._renewal is None or self._renewal.done():
+            self._renewal = asyncio.get_running_loop().create_task(self.renew())
+
+    def _end(
+        self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None
+    ) -> asyncio.Future[bool]:
+        house = self._house
+        house.held -= 1
+        ending = asyncio.ensure_future(house.store.release(claim, outcome, keepsake))
+        house.endings.add(ending)
+        ending.add_done_callback(self._ended)
+        return ending
+
+    def _ended(self, ending: asyncio.Future[bool]) -> None:
+        self._house.endings.discard(ending)
+        if ending.cancelled():
+            return
+        fault = ending.exception()
+        if fault is not None:
+            # The claim runs out by itself, and its version is unknown since it was taken (rule 2).
+            _log.warning("a claim could not be released and is left to run out: %s", fault)
+        elif not ending.result():
+            self._house.journal.lease_lost()
+            _log.warning("a claim was no longer ours when its write ended; its version stays unknown")
+
+    def _disarm(self) -> None:
+        if self.sent:
+            self._house.renewals.forget(self)
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+
+
+class Renewals:
+    """Renews the claims of the writes that are under way: one timer for all of them.
+
+    A write is looked at four times in the time after which it must be renewed, so that, if this process dies,
+    its lease still covers the backend's work (rule 5).
+
+    Args:
+        clock: monotonic seconds.
+        lease, work: seconds; see `House`.
+    """
+
+    def __init__(self, clock: Callable[[], float], lease: float, work: float) -> None:
+        self._clock = clock
+        self._step = max((lease - work) / 8, 0.0025)
+        self._watched: dict[Holding, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, holding: Holding) -> None:
+        """Renews the holding's claims in time, from now on."""
+        self._watched[holding] = self._clock()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._step, self._look)
+
+    def forget(self, holding: Holding) -> None:
+        """Does so no more."""
+        self._watched.pop(holding, None)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._clock()
+        for holding, since in list(self._watched.items()):
+            if now - since >= 3 * self._step:
+                self._watched[holding] = now
+                holding.renew_soon()
+        if self._watched:
+            self._timer = asyncio.get_running_loop().call_later(self._step, self._look)
 
 
 def _too_late() -> StoreUnavailable:

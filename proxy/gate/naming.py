@@ -104,7 +104,7 @@ class Names:
             return Named(route, parameters, target, b"", doubt=doubt)
         wire = forwarded_target(route, target)
         if route.mode is Mode.OFF:
-            return Named(route, parameters, target, wire)
+            return Named(route, parameters, target, wire, plain=True)
         key = resource_key(route, target, request.headers)
         plain = route.version is None and route.match not in self._router.finishing
         return Named(route, parameters, target, wire, key, spelling(route, target, host), plain=plain)

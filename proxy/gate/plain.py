@@ -8,6 +8,7 @@ requests both ways and compares the answers byte by byte.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Final
 
 from multidict import istr
@@ -15,7 +16,7 @@ from multidict import istr
 from proxy.exchange import Answer, Request, Shape
 from proxy.gate.naming import Named
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.read import answered, observe, shown_whole, verdict, withheld
+from proxy.gate.read import answered, observe, passed, shown_whole, verdict, withheld
 from proxy.gate.representation import Representation, seen_at_once
 from proxy.gate.visit import House, Visit
 from proxy.rules.conditions import NONE, Malformed, parse_conditions
@@ -45,8 +46,30 @@ def shape_of(request: Request, outgoing: Outgoing, *, now_year: int, most_tags: 
     return Shape(conditions, drops, names_minted(conditions), field_lines(lines))
 
 
-async def plain_read(house: House, named: Named, request: Request, shape: Shape) -> Answer:
+def plainly(house: House, named: Named, request: Request, shape: Shape) -> Coroutine[None, None, Answer]:
     """Answers a plain GET of a target that is plain too."""
+    return _read(house, named, request, shape) if named.key else _pass_on(house, named, request, shape)
+
+
+async def _pass_on(house: House, named: Named, request: Request, shape: Shape) -> Answer:
+    """`mode: off`."""
+    trace = request.trace
+    trace.route, trace.outcome = named.route.match, "off"
+    if shape.drops:  # nothing is withheld where nothing is looked at
+        call = Call("GET", named.wire, house.outgoing.of(request), early=request.early)
+    else:
+        call = _call(named, request, shape)
+    reply = await house.upstream.send(call)
+    trace.upstream_seconds += house.clock() - reply.sent_at
+    return passed(reply)
+
+
+def _call(named: Named, request: Request, shape: Shape) -> Call:
+    head = b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.lines, request.id.encode())
+    return Call("GET", named.wire, (), early=request.early, head=head)
+
+
+async def _read(house: House, named: Named, request: Request, shape: Shape) -> Answer:
     trace = request.trace
     trace.route, trace.resource = named.route.match, named.key
     conditions = shape.conditions
@@ -55,8 +78,7 @@ async def plain_read(house: House, named: Named, request: Request, shape: Shape)
     stamp = house.store.stamp(named.key)  # before the request goes out: rule 3
     if stamp is None:
         house.journal.unrecorded(trace.route)
-    head = b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.lines, request.id.encode())
-    reply = await house.upstream.send(Call("GET", named.wire, (), early=request.early, head=head))
+    reply = await house.upstream.send(_call(named, request, shape))
     trace.upstream_seconds += house.clock() - reply.sent_at
     try:
         visit: Visit | None = None

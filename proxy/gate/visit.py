@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from proxy.exchange import Answer, Request
+from proxy.exchange import Request
+from proxy.gate.holding import Renewals
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.selectors import Selectors
 from proxy.gate.suspicion import Suspicion
@@ -92,10 +94,15 @@ class House:
     lease: float
     memory_body: int
     key_of: Callable[[str, Request], str | None]
-    finish: Callable[[Coroutine[None, None, Answer]], Awaitable[Answer]]
     held: int = 0
+    writing: int = 0
+    endings: set[asyncio.Future[bool]] = field(default_factory=set)
+    renewals: Renewals = field(init=False)
     selectors: Selectors = field(default_factory=Selectors)
     complaints: Complaints = field(default_factory=Complaints)
+
+    def __post_init__(self) -> None:
+        self.renewals = Renewals(self.clock, self.lease, self.work)
 
 
 @dataclass(slots=True)

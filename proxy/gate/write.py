@@ -53,7 +53,11 @@ async def _guarded(house: House, visit: Visit) -> Answer:
         if refusal is not None:
             return refusal
         content = await body.collect(house.memory_body, hashed=recognised(visit))
-    return await house.finish(_claimed(house, visit, content))
+    house.writing += 1
+    try:
+        return await _claimed(house, visit, content)
+    finally:
+        house.writing -= 1
 
 
 async def _early(house: House, visit: Visit) -> Answer | None:
@@ -77,7 +81,7 @@ async def _early(house: House, visit: Visit) -> Answer | None:
 
 
 async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer:
-    """Claim, check, forward, refresh, release. Once begun it is finished, client or no client."""
+    """Claim, check, forward, refresh, release."""
     keys = [visit.key] if visit.destination is None else [visit.key, visit.destination]
     holding = Holding(house, keys, visit.touched)
     try:
@@ -87,8 +91,10 @@ async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer
             if visit.route.on_store_failure is OnStoreFailure.REJECT:
                 raise
             return await _unprotected(house, visit, content)
-        async with holding:
+        try:
             return await _checked(house, visit, content, holding)
+        finally:
+            await holding.let_go()
     finally:
         if isinstance(content, Spool):
             content.close()
@@ -103,12 +109,12 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
         first: Answer | None = None
         if checked.failed and visit.route.replay:
             first = await again(house, visit, content, overlapped=holding.overlapped)
-        await holding.restore({visit.key: checked.state})
+        holding.restore({visit.key: checked.state})
         return checked.answer if first is None else first
     if visit.dav_if is not None:
         refusal = await answer_for_ours(house, visit, visit.dav_if)
         if refusal is not None:
-            await holding.restore({visit.key: checked.state})
+            holding.restore({visit.key: checked.state})
             return refusal
     if visit.unmended is not None:
         note_mended(house, visit, visit.unmended, checked.state)
@@ -118,7 +124,7 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
         reply = await send(house, visit, content, holding.permit, holding.fence)
     except UpstreamError as fault:
         if not fault.maybe_applied:
-            await holding.restore({visit.key: checked.state})
+            holding.restore({visit.key: checked.state})
         raise  # else nobody knows the outcome: the claims are left to run out
     try:
         return await _refreshed(house, visit, content, holding, reply, checked.state)
@@ -156,7 +162,9 @@ async def _refreshed(
     await forget_named(house, visit, reply)
     answer = _with_tag(visit, response(reply, body), reply, found, content)
     kept = keepsake(house, visit, content, answer) if visit.route.replay else None
-    if not await holding.settle({visit.key: state}, kept):
+    if found is None:
+        holding.end({visit.key: state}, kept)  # the answer tells nothing that rests on the claim
+    elif not await holding.settle({visit.key: state}, kept):
         # Somebody else may have written before we looked: no tag that is not the write's own.
         answer.fields = replace(answer.fields, b"ETag", None)
     return answer
@@ -199,27 +207,29 @@ async def _unclaimed(house: House, visit: Visit) -> Answer:
         if not visit.reporting and visit.route.on_store_failure is OnStoreFailure.REJECT:
             raise
         return await _unprotected(house, visit, _streamed(visit))
-    async with holding:
+    try:
         if visit.dav_if is not None:  # a route that only reports
             refusal = await answer_for_ours(house, visit, visit.dav_if)
             if refusal is not None:
-                await holding.restore({})
+                holding.restore({})
                 return refusal
         await holding.send_now()
         try:
             reply = await send(house, visit, _streamed(visit), fence=holding.fence)
         except BodyError:
-            await holding.settle({})  # an incomplete message is not carried out (RFC 9112 section 8)
+            holding.end({})  # an incomplete message is not carried out (RFC 9112 section 8)
             raise
         except UpstreamError as fault:
             if not fault.maybe_applied:
-                await holding.restore({})
+                holding.restore({})
             raise
         try:
             return await _unclaimed_answer(house, visit, holding, reply)
         except BaseException:
             reply.close()
             raise
+    finally:
+        await holding.let_go()
 
 
 async def _unclaimed_answer(house: House, visit: Visit, holding: Holding, reply: Reply) -> Answer:
@@ -230,7 +240,7 @@ async def _unclaimed_answer(house: House, visit: Visit, holding: Holding, reply:
         await holding.leave()
     else:
         await forget_named(house, visit, reply)
-        await holding.settle({})
+        holding.end({})
     return response(reply, body)
 
 

@@ -6,7 +6,7 @@ The rules that every implementation keeps are the seven of `docs/consistency.md`
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -134,10 +134,12 @@ class Store(Protocol):
             LeaseLost: it is no longer ours.
         """
 
-    async def release(
+    def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
         """Ends the claim: commits the new version, puts the old one back, or leaves it unknown.
+
+        It is on its way when this returns, before whatever this process asks next; to wait for it is to know.
 
         With UNSETTLED the claim is not ended but its lease started once more and left to run out (rule 5).
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,18 +107,21 @@ class MemoryStore:
         with self._timed("renew"):
             self._renew(claim)
 
-    async def release(
+    def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
+        ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         with self._timed("release"):
             if outcome is UNSETTLED:
-                return self._leave(claim)
+                ended.set_result(self._leave(claim))
+                return ended
             released = self._release(claim, outcome)
             if released and keepsake is not None:
                 self._keepsakes.keep(keepsake, self._time())
             if turn := self._held.pop(claim.token, None):
                 turn.end()
-            return released
+            ended.set_result(released)
+        return ended
 
     async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
         with self._timed("recall"):
@@ -180,7 +184,8 @@ class MemoryStore:
         except LeaseLost:
             return False
         finally:
-            self._held.pop(claim.token, None)
+            if turn := self._held.pop(claim.token, None):
+                turn.leave()
         return True
 
     def _release(self, claim: Claim, outcome: Recorded) -> bool:

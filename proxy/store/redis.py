@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from functools import partial
 from typing import Final, Self
 
@@ -242,24 +243,29 @@ class RedisStore:
         if turn := self._held.get(claim.token):
             turn.hold(claim.deadline)
 
-    async def release(
+    def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> bool:
+    ) -> Awaitable[bool]:
         if outcome is UNSETTLED:
-            return await self._leave(claim)
+            return self._leave(claim)
         words = (claim.token, *outcome_words(outcome, kept=outcome is claim.recorded))
         name = b""
         if keepsake is not None:
             name, words = keepsake.name, (*words, keepsake.words, round(keepsake.seconds * 1e3))
-        reply = self._calls.call("release", claim.key, words, claim.incarnation, name)
+        ended: asyncio.Future[bool] = self._lives.loop().create_future()
+        done = partial(self._released, ended, claim, words, name)
+        self._calls.send("release", claim.key, words, done, claim.incarnation, name)
         # Already on its way, and the next one's question stays behind it on the same connection.
         if turn := self._held.pop(claim.token, None):
             turn.end()
-        try:
-            return bool((await reply)[1] == b"released")
-        except Unanswered:
+        return ended
+
+    def _released(
+        self, ended: asyncio.Future[bool], claim: Claim, words: tuple[Word, ...], name: bytes, reply: Reply
+    ) -> None:
+        if isinstance(reply, Unanswered):
             self._adopt_orphan(claim, words, name)
-            raise
+        settle(ended, reply if isinstance(reply, Exception) else reply[1] == b"released")
 
     async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
         reply = await self._calls.call("recall", key, kept=name)
@@ -320,7 +326,8 @@ class RedisStore:
         except LeaseLost:
             return False
         finally:
-            self._held.pop(claim.token, None)
+            if turn := self._held.pop(claim.token, None):
+                turn.leave()
         return True
 
     def _adopt_orphan(self, claim: Claim, words: tuple[Word, ...], kept: bytes = b"") -> None:

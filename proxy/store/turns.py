@@ -13,10 +13,11 @@ from proxy.errors import ClaimBusy
 class Turn:
     """The right to ask for, and then to hold, one resource's claim. Ends by `end`, or at `hold`'s time."""
 
-    __slots__ = ("_line", "_timer")
+    __slots__ = ("_held", "_line", "_timer")
 
     def __init__(self, line: _Line) -> None:
         self._line = line
+        self._held = False
         self._timer: asyncio.TimerHandle | None = None
 
     def expect(self, until: float) -> None:
@@ -24,10 +25,21 @@ class Turn:
         self._line.until = until
 
     def hold(self, until: float) -> None:
-        """Keeps the turn while the claim's lease lasts; it passes on at `until`, so that nobody blocks it."""
-        self.expect(until)
+        """Keeps the turn while the claim's lease lasts; who waits gets it at `until`, so nobody blocks it."""
+        self._line.until = until
+        self._held = True
+        if self._line.waiters or self._timer is not None:
+            self.leave()
+
+    def awaited(self) -> None:
+        """Somebody waits."""
+        if self._held and self._timer is None:
+            self.leave()
+
+    def leave(self) -> None:
+        """Passes the turn on when the lease is over, should nobody end it before."""
         self._disarm()
-        self._timer = self._line.loop.call_at(until, self.end)
+        self._timer = self._line.loop.call_at(self._line.until, self.end)
 
     def end(self) -> None:
         """Passes the turn to the next. A turn that has passed on already is left alone."""
@@ -99,6 +111,8 @@ async def _wait(line: _Line, until: float) -> Turn:
     loop = line.loop
     waiter: asyncio.Future[Turn | None] = loop.create_future()
     line.waiters[waiter] = None
+    if line.turn is not None:
+        line.turn.awaited()
     timer = loop.call_at(until, _give_up, waiter)
     try:
         turn = await waiter

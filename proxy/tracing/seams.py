@@ -7,10 +7,11 @@ own) passes as if there were no tracing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from functools import partial
 
 from opentelemetry.trace import Span
 
@@ -150,18 +151,18 @@ class TracedStore:
         with _step("renew"):
             await self._store.renew(claim)
 
-    async def release(
+    def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> bool:
-        """As the store's; with it, a decision that sends nothing is made."""
+    ) -> Awaitable[bool]:
+        """As the store's; with it, a decision that sends nothing is made. The answer may not wait for it."""
         story = _current.get()
         if story is None:
-            return await self._store.release(claim, outcome, keepsake)
+            return self._store.release(claim, outcome, keepsake)
         story.decided()
-        with _lasting(story.span("release")) as span:
-            ours = await self._store.release(claim, outcome, keepsake)
-            span.set_attribute("precondition.claim.ours", ours)
-            return ours
+        span = story.span("release")
+        ending = asyncio.ensure_future(self._store.release(claim, outcome, keepsake))
+        ending.add_done_callback(partial(_released, span))
+        return ending
 
     async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
         """As the store's."""
@@ -254,3 +255,14 @@ def _lasting(span: Span) -> Iterator[Span]:
         raise
     finally:
         span.end()
+
+
+def _released(span: Span, ending: asyncio.Future[bool]) -> None:
+    """Ends the span of a release when it is known how that went."""
+    if ending.cancelled():
+        span.set_attribute("error.type", "cancelled")
+    elif (fault := ending.exception()) is not None:
+        failed(span, fault)
+    else:
+        span.set_attribute("precondition.claim.ours", ending.result())
+    span.end()

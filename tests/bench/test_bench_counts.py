@@ -66,9 +66,11 @@ class Row:
 
 # "<redis": something was read from Redis, in one go; ">client": the same was written to the client.
 FORWARDED = "<client >backend <backend >client"
-CLAIMED = "<client >redis <redis >backend <backend >redis <redis >client"
-REFUSED = "<client >redis <redis >redis <redis >client"
-ASKED = "<client >redis <redis >backend <backend >backend <backend >redis <redis >client"
+CLAIMED = "<client >redis <redis >backend <backend >client >redis <redis"
+REFUSED = "<client >redis <redis >client >redis <redis"
+ASKED = "<client >redis <redis >backend <backend >backend <backend >client >redis <redis"
+# A tag that was found by looking is told only once the claim is known to have held until then.
+REREAD = "<client >redis <redis >backend <backend >backend <backend >redis <redis >client"
 
 # fmt: off
 ROWS = (
@@ -79,7 +81,7 @@ ROWS = (
     Row("GET, mode: off", "GET", "/off/1", (), 200, FORWARDED, "", "GET", 118),
     Row("PUT, known version", "PUT", "/r/1", (V1,), 204, CLAIMED, "claim release", "PUT", 384),
     Row("PUT, unknown version", "PUT", "/fresh/{n}", (V1,), 204, ASKED, "claim release", "GET PUT", 522),
-    Row("PUT, reread", "PUT", "/reread/1", (V1,), 204, ASKED, "claim release", "PUT GET", 498),
+    Row("PUT, reread", "PUT", "/reread/1", (V1,), 204, REREAD, "claim release", "PUT GET", 498),
     Row("PUT, 412 by the record", "PUT", "/never/1", (OLD,), 412, REFUSED, "claim release", "", 343),
     Row("PUT, 412 as the backend says", "PUT", "/r/1", (OLD,), 412, CLAIMED, "claim release", "GET", 508),
 )

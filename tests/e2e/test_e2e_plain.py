@@ -77,6 +77,7 @@ REQUESTS: dict[str, list[tuple[str, str]]] = {
     "another method by a field": [("X-HTTP-Method-Override", "GET")],
     "max-forwards": [("Max-Forwards", "0")],
 }
+ROUTES = [{"match": "/report/{x}", "mode": "report"}, {"match": "/off/{x}", "mode": "off"}]
 NOT_PLAIN = {
     "a part",
     "a part under a condition",
@@ -143,10 +144,10 @@ async def test_both_ways_are_the_same(asked: str, start_proxy: StartProxy, conne
     for short in (True, False):
         side = Side()
         backend = await Backend(side.play).start()
-        proxy = await start_proxy(backend.url, routes=[{"match": "/report/{x}", "mode": "report"}])
+        proxy = await start_proxy(backend.url, routes=ROUTES)
         watched(proxy, side, short=short)
         found: list[Any] = []
-        for folder, (name, side.reply) in itertools.product(("enforce", "report"), REPLIES.items()):
+        for folder, (name, side.reply) in itertools.product(("enforce", "report", "off"), REPLIES.items()):
             client = connect(proxy)
             fields = [("X-Request-ID", "same"), *REQUESTS[asked]]
             target = f"/{folder}/{name.replace(' ', '-')}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from proxy.errors import LeaseLost, StoreUnavailable
-from proxy.gate.holding import Holding
+from proxy.gate.holding import Holding, Renewals
 from proxy.rules.versions import UNKNOWN
 from proxy.store import UNSETTLED, Claim
 
@@ -41,14 +44,26 @@ class Store:
         return True
 
 
-async def held(store: Store) -> Holding:
+@asynccontextmanager
+async def held(store: Store) -> AsyncIterator[Holding]:
     journal = SimpleNamespace(lease_lost=lambda: None)
     house = SimpleNamespace(
-        store=store, clock=lambda: store.time, work=WORK, lease=LEASE, journal=journal, held=0
+        store=store,
+        clock=lambda: store.time,
+        work=WORK,
+        lease=LEASE,
+        journal=journal,
+        held=0,
+        endings=set(),
+        renewals=Renewals(lambda: store.time, LEASE, WORK),
     )
     holding = Holding(house, ["/a"], ())  # type: ignore[arg-type]
     await holding.take()
-    return holding
+    try:
+        yield holding
+    finally:
+        await holding.let_go()
+        await asyncio.gather(*house.endings)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +81,7 @@ async def test_the_clock_is_looked_at_after_the_last_renewal_too(
     later: float, slow: float, renewed: int, sent: bool
 ) -> None:
     store = Store()
-    async with await held(store) as holding:
+    async with held(store) as holding:
         store.time, store.slow = later, slow
         if sent:
             await holding.send_now()
@@ -80,7 +95,7 @@ async def test_the_clock_is_looked_at_after_the_last_renewal_too(
 
 async def test_a_claim_that_is_lost_sends_nothing() -> None:
     store = Store()
-    async with await held(store) as holding:
+    async with held(store) as holding:
         store.time, store.lost = 9.0, True
         with pytest.raises(StoreUnavailable):
             await holding.send_now()
@@ -89,7 +104,7 @@ async def test_a_claim_that_is_lost_sends_nothing() -> None:
 
 async def test_no_piece_goes_out_once_the_lease_covers_the_work_no_more() -> None:
     store = Store()
-    async with await held(store) as holding:
+    async with held(store) as holding:
         await holding.send_now()
         store.time = LEASE - WORK
         holding.permit()

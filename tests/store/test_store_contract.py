@@ -355,9 +355,8 @@ async def test_a_turn_that_comes_in_the_moment_of_cancellation_passes_on(store: 
     held = await store.claim(KEY)
     waiting = [asyncio.create_task(store.claim(KEY)) for _ in range(2)]
     await asyncio.sleep(0)
-    releasing = asyncio.create_task(store.release(held, UNKNOWN))
-    await asyncio.sleep(0)
-    waiting[0].cancel()
+    releasing = asyncio.ensure_future(store.release(held, UNKNOWN))
+    waiting[0].cancel()  # it has the turn, and does not know it yet
     await releasing
     await asyncio.wait_for(waiting[1], 1)
 
