@@ -162,9 +162,9 @@ async def _refreshed(
     await forget_named(house, visit, reply)
     answer = _with_tag(visit, response(reply, body), reply, found, content)
     kept = keepsake(house, visit, content, answer) if visit.route.replay else None
-    if found is None:
-        holding.end({visit.key: state}, kept)  # the answer tells nothing that rests on the claim
-    elif not await holding.settle({visit.key: state}, kept):
+    if found is None and kept is None:
+        holding.end({visit.key: state})  # the answer tells nothing that rests on the claim
+    elif not await holding.settle({visit.key: state}, kept) and found is not None:
         # Somebody else may have written before we looked: no tag that is not the write's own.
         answer.fields = replace(answer.fields, b"ETag", None)
     return answer
