@@ -27,8 +27,6 @@ from loads import LOADS, PUT, QUICK, TAGS, Load, load_named, send
 from machine import TESTED, Contestant, busy_seconds, described
 from report import Figures, Results
 
-from proxy.settings import Settings
-
 _NEEDED = ("wrk", "redis-server", "redis-cli", "taskset")
 _PACKAGES = "wrk redis-server util-linux nginx-light libnginx-mod-http-lua lua-nginx-redis"
 
@@ -89,8 +87,7 @@ def run(options: argparse.Namespace, loads: list[Load]) -> report.Outcome:
         if whole or options.only == "tail":
             outcome.tails = tails(house, outcome.results, 4)
         if whole:
-            if "workers" in Settings.model_fields:
-                outcome.processes = extras.processes(stack, house, options.seconds)
+            outcome.processes = extras.processes(stack, house)
             outcome.memory |= extras.idle_connections(house.contestants["ours"])
     return outcome
 

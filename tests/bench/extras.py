@@ -13,11 +13,10 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import contestants
 import redis
-from loads import MILLION, PROCESSES, TAGS, Load, Turn, load_named, send
+from loads import MILLION, TAGS, Load, Turn, load_named, send
 from machine import OTHER, TESTED, Contestant
 
 from proxy.store.names import digest
@@ -129,19 +128,18 @@ def tail(load: Load, contestant: Contestant, full: float, seconds: int, folder: 
         return send(paced, contestant.port, seconds, folder / "load.lua")
 
 
-def processes(stack: contextlib.ExitStack, house: contestants.House, seconds: int) -> dict[str, Any]:
-    """What a request costs with one process on a core, and with two on two cores that share one port.
+def processes(stack: contextlib.ExitStack, house: contestants.House) -> dict[str, float]:
+    """Microseconds of the processor for a GET, with one process and with two that share a port.
 
-    The load, Redis and the backend need cores too: so it is the processor's time for each request that is
-    compared, not how many there are in a second.
+    The load, Redis and the backend need a core too. So it is not throughput that is compared: where two
+    processes on two cores spend no more time on a request than one on one, they scale as the cores do.
     """
     command = contestants.ours(house, "two", workers=2)
     two = contestants.start(stack, house, "two", command, cores=f"{TESTED},{OTHER}")
-    load = replace(load_named(TAGS), name=PROCESSES)
     found: dict[str, list[float]] = {"one": [], "two": []}
-    for number in range(4):
+    for number in range(6):
         for name, contestant in (("one", house.contestants["ours"]), ("two", two)):
             before = contestant.cpu_seconds()
-            turn = send(load, contestant.port, seconds, house.folder / "load.lua", number)
+            turn = send(load_named(TAGS), contestant.port, 2, house.folder / "load.lua", number)
             found[name].append((contestant.cpu_seconds() - before) / turn.requests * 1e6)
-    return {"one": statistics.median(found["one"][1:]), "two": statistics.median(found["two"][1:])}
+    return {name: statistics.median(costs[1:]) for name, costs in found.items()}

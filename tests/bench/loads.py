@@ -49,7 +49,6 @@ OFF, STREAMED, HASHED = "GET, mode: off", "GET 1 MiB, streamed", "GET 1 MiB, has
 ONE_GET, ONE_PUT = "GET, one connection", "PUT, one connection"
 FEW_GET, MANY_GET = "GET, of 1,000 resources", "GET, of 1,000,000 resources"
 FEW_PUT, MANY_PUT = "PUT, of 1,000 resources", "PUT, of 1,000,000 resources"
-PROCESSES = "GET, two processes"
 
 LOADS = (
     Load(TAGS, "/tagged/", ("naive", "nginx", "lua", "ours", "ours+log")),

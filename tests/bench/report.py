@@ -213,7 +213,7 @@ def _cost_aims(outcome: Outcome) -> Iterator[Aim]:
         yield Aim("Redis memory of a resource", outcome.memory["redis"], 200, "bytes", most=True)
     if outcome.processes:
         more = outcome.processes["two"] / outcome.processes["one"]
-        yield Aim("processor time of a request, two processes by one", more, 1.1, most=True)
+        yield Aim("processor time of a request, two processes by one", more, 1.15, most=True)
 
 
 def capacity(outcome: Outcome) -> str:
