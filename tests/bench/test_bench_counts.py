@@ -78,7 +78,7 @@ ROWS = (
     Row("GET, new version", "GET", "/new/{n}", (), 200, f"{FORWARDED} >redis <redis", "observe", "GET", 166),
     Row("GET, minted tag", "GET", "/plain/1", (), 200, FORWARDED, "", "GET", 122),
     Row("GET, 304", "GET", "/r/1", (("If-None-Match", '"v1"'),), 304, FORWARDED, "", "GET", 118),
-    Row("GET, mode: off", "GET", "/off/1", (), 200, FORWARDED, "", "GET", 118),
+    Row("GET, mode: off", "GET", "/off/1", (), 200, FORWARDED, "", "GET", 90),
     Row("PUT, known version", "PUT", "/r/1", (V1,), 204, CLAIMED, "claim release", "PUT", 384),
     Row("PUT, unknown version", "PUT", "/fresh/{n}", (V1,), 204, ASKED, "claim release", "GET PUT", 522),
     Row("PUT, reread", "PUT", "/reread/1", (V1,), 204, REREAD, "claim release", "PUT GET", 498),
