@@ -178,6 +178,13 @@ class Spool:
             offset += len(piece)
             yield piece
 
+    def holds(self, content: bytes) -> bool:
+        """Whether it is just this."""
+        if len(content) != self.length:
+            return False
+        self._file.seek(0)
+        return self._file.read() == content
+
     def digest(self) -> bytes:
         """The SHA-256 of a content that was collected to be hashed."""
         assert self._hash is not None

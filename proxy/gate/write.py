@@ -187,7 +187,7 @@ def _with_tag(
             answer.fields = replace(answer.fields, b"ETag", None)  # the backend's, which nobody is shown
         return answer
     tag = found.shown.versions[0].etag
-    as_sent = isinstance(content, bytes) and found.content == content
+    as_sent = found.content is not None and _is(content, found.content)
     if tag is not None and may_tell_tag(visit.route, method, reply.status, stored_as_sent=as_sent):
         answer.fields = replace(answer.fields, b"ETag", str(tag).encode("utf-8", "surrogateescape"))
     elif "ETag" in reply.headers and (
@@ -195,6 +195,10 @@ def _with_tag(
     ):
         answer.fields = replace(answer.fields, b"ETag", None)
     return answer
+
+
+def _is(sent: bytes | Source, stored: bytes) -> bool:
+    return sent.holds(stored) if isinstance(sent, Spool) else sent == stored
 
 
 async def _unclaimed(house: House, visit: Visit) -> Answer:

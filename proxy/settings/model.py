@@ -197,7 +197,8 @@ class LimitSettings(Section):
     """Bounds on what a client may send and hold."""
 
     header_size: PositiveSize = Field(
-        default=16 << 10, description="Longest header field line of a request; else 431."
+        default=16 << 10,
+        description="Largest header section of a request, all its field lines together; else 431.",
     )
     header_count: PositiveCount = Field(
         default=100, description="Most header field lines of a request; else 431."
@@ -220,7 +221,9 @@ class LimitSettings(Section):
         default=1000, description="Most entity tags in one If-Match or If-None-Match; else 400."
     )
     memory_body: Size = Field(
-        default=1 << 20, description="Request body kept in memory; a larger one goes to a file."
+        default=256 << 10,
+        description="Largest body of a guarded write that is kept in memory while it waits for its claim; "
+        "a larger one is in a temporary file.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 
 import pytest
 from support.legacy import Exchange, Legacy
@@ -134,6 +135,19 @@ async def test_a_put_that_was_stored_as_sent_is_answered_with_the_new_tag(
     assert legacy.seen("GET")[-1]["If-Match"] is None
     again = await client.request("PUT", "/a", ("If-Match", str(put["ETag"])), body=b"newer")
     assert again.status == 204
+
+
+@pytest.mark.parametrize(
+    ("stores", "told"), [(bytes, True), (bytes.upper, False), (lambda content: content + b"x", False)]
+)
+async def test_content_that_waited_in_a_file_is_compared_too(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect, stores: Callable[[bytes], bytes], told: bool
+) -> None:
+    legacy.put("/a", "old")
+    legacy.stores = stores
+    client = connect(await start_proxy(limits={"memory_body": "1KiB"}))
+    put = await client.request("PUT", "/a", body=b"new" * 1000)
+    assert (put.status, put["ETag"]) == (204, await tag_of(client) if told else None)
 
 
 @pytest.mark.parametrize(("choice", "told"), [("strict", False), ("always", True)])
