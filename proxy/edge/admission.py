@@ -21,6 +21,7 @@ Refused = tuple[int, str]
 # RFC 9110 section 7.2 and RFC 3986 section 3.2.2, without the comma and the quotes that reg-name allows too:
 # the value is repeated in X-Forwarded-Host and Forwarded, where they would begin something new.
 _HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&()*+;=]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
+_EXTENSION = re.compile(rb"(?!PRI )([A-Z][A-Z0-9-]{1,63}) ")
 _ABSOLUTE = re.compile(r"(?i:https?)://([^/?#]*)")
 # Names that are looked up in every request: an `istr` is not put into lower case each time.
 _CODING, _LENGTH, _HOST_FIELD = istr("Transfer-Encoding"), istr("Content-Length"), istr("Host")
@@ -129,6 +130,15 @@ def websocket(message: RawRequestMessage) -> bytes | None:
     if not message.upgrade or message.method != "GET" or any(name in message.headers for name in OVERRIDES):
         return None
     return b"websocket" if message.headers.get("Upgrade", "").lower() == "websocket" else None
+
+
+def extension_method(data: bytes) -> str | None:
+    """The method of a request whose whole head this is, where that may be one that we do not know.
+
+    In capitals, as those of the standards are: a backend might take `put` for PUT, which we would not guard.
+    """
+    found = _EXTENSION.match(data)
+    return found[1].decode("ascii") if found and b"\r\n\r\n" in data else None
 
 
 def request_id(headers: CIMultiDictProxy[str]) -> str:

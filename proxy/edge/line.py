@@ -12,12 +12,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from aiohttp.http import HttpRequestParser
+from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError, _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.body import Body
-from proxy.edge.admission import Limits
+from proxy.edge.admission import Limits, extension_method
 from proxy.edge.response import Writer
 from proxy.exchange import Answer, Request
 from proxy.gate.refuse import answer_with
@@ -109,13 +111,48 @@ class Line(RequestHandler):
             return
         super().data_received(data)
         if self._messages or self._request_in_progress or self._upgraded:
+            if self._messages and isinstance(self._messages[-1][0], _ErrInfo) and not self._taken_anew(data):
+                self._content_broken("it is not valid HTTP")
             self._head_bytes = 0
             if self._deadline is not None:
                 self._disarm()
-            if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-                self._content_broken("it is not valid HTTP")
         elif data and not self._force_close and not self._close:
             self._head_goes_on(len(data))
+
+    def _taken_anew(self, data: bytes) -> bool:
+        """Reads a request again whose method the parser does not know.
+
+        Any token is a method (RFC 9110 section 9.1), and framing does not depend on it (RFC 9112 section 6).
+        So the parser is told another one; only where the head came in one piece, as programs send it.
+        """
+        method = extension_method(data)
+        if method is None or len(self._messages) > 1 or self._request_in_progress or self._head_bytes:
+            return False
+        fault = self._messages[0][0]
+        if not isinstance(fault, _ErrInfo) or not isinstance(fault.exc, BadHttpMethod):
+            return False
+        self._messages.clear()
+        self._parser = self._new_parser()
+        super().data_received(b"POST" + data[len(method) :])
+        message, payload = self._messages[0]  # the head is whole, so that there is one
+        if isinstance(message, _ErrInfo):
+            return False
+        self._messages[0] = (message._replace(method=method), payload)
+        return not isinstance(self._messages[-1][0], _ErrInfo)
+
+    def _new_parser(self) -> HttpRequestParser:
+        limits = self._limits
+        return HttpRequestParser(
+            self,
+            self._loop,
+            _READ_AHEAD,
+            max_line_size=limits.target + 4096,
+            max_field_size=limits.field,
+            max_headers=limits.fields,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+        )
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it
         """The client sends no more; what it has asked for is still answered (RFC 9112 section 9.6).

@@ -126,3 +126,15 @@ async def test_that_a_tag_becomes_strong_is_no_change_behind_the_proxy(
         show(legacy, "next", strong=True)
         await client.request("GET", "/a")
     assert proxy.count("precondition_changes_behind_total") == 0
+
+
+async def test_a_method_that_the_parser_does_not_know_is_a_write_like_any_other(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect
+) -> None:
+    legacy.put("/a", "old")
+    client = connect(await start_proxy(defaults={"require": ["ORDERPATCH"]}))
+    tag = str((await client.request("GET", "/a"))["ETag"])
+    assert (await client.request("ORDERPATCH", "/a", body=b"new")).status == 428
+    assert (await client.request("VERSION-CONTROL", "/a", ("If-Match", '"x"'))).status == 412
+    await client.request("ORDERPATCH", "/a", ("If-Match", tag), body=b"new")
+    assert [sent.method for sent in legacy.requests if sent.method != "GET"] == ["ORDERPATCH"]

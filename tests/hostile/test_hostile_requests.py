@@ -234,6 +234,57 @@ async def test_framing(row: Row, way: str, backend: RecordingBackend, proxy: Pro
     assert all(answer.ended for answer in seen)
 
 
+EXTENSIONS = [
+    # RFC 3253, RFC 3648, RFC 4437, and what somebody made up: a method is any token (RFC 9110 section 9.1).
+    *[
+        Row(name, line(b"%b /x HTTP/1.1" % name.encode()), 200, f"{name} /x")
+        for name in ("VERSION-CONTROL", "ORDERPATCH", "UPDATEREDIRECTREF", "GETX", "FOO")
+    ],
+    Row("with content", request(b"FOO /x", THREE, body=b"abc"), 200, "FOO /x", b"abc"),
+    Row("with chunks", request(b"FOO /x", CHUNKED, body=b"3\r\nabc\r\n0\r\n\r\n"), 200, "FOO /x", b"abc"),
+    refused("both framings", request(b"FOO /x", CHUNKED, THREE, body=b"3\r\nabc\r\n0\r\n\r\n")),
+    refused("bare LF", b"FOO /x HTTP/1.1\nHost: a\n\r\n\r\n"),
+    refused("two blanks", b"FOO  /x HTTP/1.2\r\nHost: a\r\n\r\n"),
+    refused("no version", b"FOO /x\r\nHost: a\r\n\r\n"),
+    refused("no Host", b"FOO /x HTTP/1.1\r\n\r\n"),
+    refused("a folded field", request(b"FOO /x", b"X-A: b\r\n c")),
+    refused("a method of 65 characters", line(b"F" * 65 + b" /x HTTP/1.1")),
+    refused("the preface of HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    refused("PRI", line(b"PRI /x HTTP/1.1")),
+    refused("capitals and others", line(b"FOo /x HTTP/1.1")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize("row", EXTENSIONS, ids=[row.name for row in EXTENSIONS])
+async def test_methods_that_the_parser_does_not_know(
+    row: Row, second: bool, backend: RecordingBackend, proxy: Proxy, connect: Connect
+) -> None:
+    """As the first request of a connection, and when another one has been answered on it."""
+    client = await connect(await proxy(backend.url))
+    if second:
+        await client.send(request(b"GET /first"))
+        await client.until(b"ok")
+    await client.send(row.raw + NEXT)
+    seen = responses(await client.rest())[second:]
+    heard = [(one.line, one.body) for one in backend.heard if one.complete][second:]
+    if row.heard:
+        assert [answer.status for answer in seen] == [row.status, 200]
+        assert heard == [(row.heard, row.body), ("GET /next", b"")]
+    else:
+        assert ([answer.status for answer in seen], heard) == ([row.status], [])
+
+
+async def test_a_method_that_the_parser_does_not_know_comes_in_one_piece(
+    backend: RecordingBackend, proxy: Proxy, connect: Connect
+) -> None:
+    client = await connect(await proxy(backend.url))
+    sent = line(b"FOO /x HTTP/1.1")
+    await client.send(*(sent[at : at + 1] for at in range(len(sent))))
+    assert [answer.status for answer in responses(await client.rest())] == [400]
+    assert backend.heard == []
+
+
 ALONE = [
     refused("HTTP/0.9", b"GET /x\r\n\r\n"),
     refused("HTTP/0.9 by name", b"GET /x HTTP/0.9\r\n\r\n"),
