@@ -129,8 +129,8 @@ class Conflicts:
     def _follow(self, told: Told) -> None:
         """What the client of an earlier refusal does now."""
         conflict = self._open.get((told.resource, told.client))
-        if conflict is None or told.began < conflict.told.began:
-            return
+        if conflict is None or told.began < conflict.told.began or told.outcome == "replayed":
+            return  # what comes again is a write from before the refusal
         if not conflict.steps or not _again(conflict.steps[-1], told):
             conflict.steps.append(told)
         if told.conflict or told.change or len(conflict.steps) == MOST_STEPS:

@@ -92,6 +92,7 @@ class Page:
             "draining": draining,
             "store": health.detail,
             "warnings": list(health.warnings),
+            "replayed": self._metrics.sum("outcomes_total", outcome="replayed"),
             **numbers,
         }
 

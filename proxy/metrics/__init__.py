@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from proxy.metrics.series import PREFIX, Build, Count, Described, Durations, Labels, Numbers, Series, Watch
 from proxy.metrics.sets import (
     DATES,
+    EXPECTED,
     FAULTS,
     FINDINGS,
     GUARDED,
@@ -24,7 +25,6 @@ from proxy.metrics.sets import (
     NONE,
     OPERATIONS,
     OTHER,
-    REFUSALS,
     RELOADS,
     REQUEST_BOUNDS,
     REWRITINGS,
@@ -148,8 +148,8 @@ class Metrics(Collector):
         for condition in DATES:
             self._ignored.exist(route, condition)
         for method in GUARDED:
-            for refusal in REFUSALS:
-                self._outcomes.exist(route, method, *refusal)
+            for expected in EXPECTED:
+                self._outcomes.exist(route, method, *expected)
 
     # What happened. Each costs a request a few dict look-ups, which is why `values[key] += 1` is inline.
 
@@ -245,10 +245,10 @@ class Metrics(Collector):
                 refused[str(route)] = refused.get(str(route), 0) + int(count)
         return {route: (count, refused.get(route, 0)) for route, count in requests.items()}
 
-    def sum(self, series: str) -> float:
+    def sum(self, series: str, **labels: str) -> float:
         """The sum of a counter, or a watched value, by its name without the prefix; 0 where none."""
         family = next(one for one in self.series() if one.described.name == PREFIX + series).family()
-        return sum(sample.value for sample in family.samples if not sample.name.endswith("_created"))
+        return sum(one.value for one in family.samples if labels.items() <= one.labels.items())
 
     def series(self) -> tuple[Series, ...]:
         """Every metric, in the order of the page."""

@@ -25,8 +25,9 @@ WAIT_BOUNDS: Final = (0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 
 # What exists from the start, so that rate() sees the first 412 as a rise. Rarer series come as they happen.
 GUARDED: Final = ("PUT", "PATCH", "DELETE")
-REFUSALS: Final = (
+EXPECTED: Final = (
     ("refused", Condition.IF_MATCH, Reason.STALE_TAG),  # 412
+    ("replayed", Condition.IF_MATCH, Reason.STALE_TAG),
     ("refused", NONE, "required"),  # 428
 )
 OPERATIONS: Final = ("look", "claim", "renew", "release", "recall", "observe", "forget")

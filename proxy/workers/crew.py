@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -18,6 +19,8 @@ from proxy.workers.worker import Worker
 
 EVERY: Final = 1.0  # seconds between two questions: what a worker that is killed has counted since is lost
 LATE: Final = 5.0  # seconds beside `drain` that a worker may take to end
+
+_log = logging.getLogger("proxy.workers")
 
 
 class Crew:
@@ -90,10 +93,18 @@ class Crew:
             worker.stop()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=self.settings.drain + LATE)
-            for worker in self.workers if late else ():
-                worker.kill()
+            if late:
+                self._end_by_force()
             await asyncio.gather(*self._running, return_exceptions=True)
         self._sum_up()
+
+    def _end_by_force(self) -> None:
+        for worker in self.workers:
+            if worker.pid is not None and worker.kill():
+                _log.error(
+                    "worker %d (process %s) did not end within %g s and was killed",
+                    *(worker.number, worker.pid, self.settings.drain + LATE),
+                )
 
     async def health(self) -> Health:
         """Asks every worker now; the store is usable where it is for each that serves."""
@@ -204,7 +215,7 @@ class Crew:
 def _together(healths: Sequence[tuple[int, Health]]) -> str:
     """What all workers say of the store; who says what is wrong, where they differ."""
     said = {health.detail for _, health in healths}
-    if not said:
+    if not any(said):
         return "no worker answers"
     if len(said) == 1:
         return said.pop()

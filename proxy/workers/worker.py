@@ -125,10 +125,10 @@ class Worker:
         self._stopping.set()
         self._signal(signal.SIGTERM)
 
-    def kill(self) -> None:
-        """Ends it in the middle of whatever it does."""
+    def kill(self) -> bool:
+        """Ends it in the middle of whatever it does; False where it has ended already."""
         self._stopping.set()
-        self._signal(signal.SIGKILL)
+        return self._signal(signal.SIGKILL)
 
     async def ask(self, followed: frozenset[tuple[str, str]]) -> Sample | None:
         """How it is; None where it does not say in time."""
@@ -214,9 +214,11 @@ class Worker:
                 reload.set_exception(gone)
         self._reloads.clear()
 
-    def _signal(self, number: int) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
+    def _signal(self, number: int) -> bool:
+        if self._process is None or self._process.returncode is not None:
+            return False
+        self._process.send_signal(number)
+        return True
 
 
 async def _started(number: int, theirs: socket.socket) -> asyncio.subprocess.Process:

@@ -108,6 +108,7 @@ ENDS = [
     ("backend says no",    lambda clock: [clock.put(BOB, 409, held=V2)],                 ["failed"]),
     ("unknown",            lambda clock: [clock.put(BOB, 504, outcome="failed", reason="upstream", unknown=True)], ["unknown"]),
     ("busy",               lambda clock: [clock.put(BOB, 503, outcome="failed", reason="busy")], ["open", "again"]),
+    ("an older one again", lambda clock: [clock.put(BOB, outcome="replayed", held=V1)],  ["open"]),
     ("no store",           lambda clock: [clock.put(BOB, 503, outcome="failed", reason="store")], ["failed"]),
 ]
 # fmt: on

@@ -93,6 +93,7 @@ async def events(response: httpx.Response) -> AsyncIterator[Any]:
 async def test_what_there_is_to_see(port: Port) -> None:
     port.metrics.request("/notes/{id}", "PUT", 412, 0.001)
     port.metrics.outcome("/notes/{id}", "PUT", "refused", "If-Match", "stale_tag")
+    port.metrics.outcome("/notes/{id}", "PUT", "replayed", "If-Match", "")
     port.metrics.lease_lost()
     for number in (1, 2, 2):
         port.conflicts.tell(refusal(number))
@@ -108,6 +109,7 @@ async def test_what_there_is_to_see(port: Port) -> None:
         "changes_behind": 0,
         "store_errors": 0,
         "probes": 0,
+        "replayed": 1,
     }
     assert [(route["name"], route["requests"], route["refused"]) for route in data["routes"]] == [
         ("/notes/{id}", 1, 1),

@@ -126,10 +126,19 @@ def test_a_duration_is_in_every_bucket_from_its_own_up(seconds: float, bucket: s
 
 @pytest.mark.parametrize("route", ["/a", "default"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize(("condition", "reason"), [("If-Match", "stale_tag"), ("none", "required")])
-def test_refusals_are_zero_before_the_first(route: str, method: str, condition: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "condition", "reason"),
+    [
+        ("refused", "If-Match", "stale_tag"),
+        ("refused", "none", "required"),
+        ("replayed", "If-Match", "stale_tag"),
+    ],
+)
+def test_refusals_are_zero_before_the_first(
+    route: str, method: str, outcome: str, condition: str, reason: str
+) -> None:
     labels = {"route": route, "method": method, "condition": condition, "reason": reason}
-    labels["outcome"] = "refused"
+    labels["outcome"] = outcome
     seen = samples(Metrics(["/a", "default"]).registry)
     assert seen["precondition_outcomes_total", frozenset(labels.items())] == 0
 

@@ -7,15 +7,29 @@ import math
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proxy.admin import Told
+from proxy.admin import Finding, Told
 from proxy.errors import ConfigurationError
 from proxy.settings import Address, Settings
-from proxy.workers import Processes, Relay, Start, StartsFail, how_many, relay, reserve, sharing, worker
+from proxy.store import Health
+from proxy.workers import (
+    Crew,
+    Processes,
+    Relay,
+    Sample,
+    Start,
+    StartsFail,
+    how_many,
+    relay,
+    reserve,
+    sharing,
+    worker,
+)
 from proxy.workers.worker import Worker
 
 
@@ -168,3 +182,59 @@ async def test_a_worker_is_not_started_again_once_it_is_to_stop(monkeypatch: pyt
         one.stop()
         await running
     assert (started, one.restarts) == (1, 0)
+
+
+NOW = time.time()
+# What each worker has found (kind, seconds ago, seconds that it is still verified), and whose is shown.
+FOUND = [
+    ([None, None], None),
+    ([("suspected", 5, 300), None], 0),
+    ([("suspected", 5, 300), ("unstable", 9, 290)], 1),
+    ([("suspected", 5, 300), ("unstable", 900, 0)], 0),
+    ([("written", 9, 300), ("unstable", 5, 300)], 1),
+]
+
+
+@pytest.mark.parametrize(("found", "expected"), FOUND)
+async def test_of_a_route_the_worker_tells_that_knows_best(
+    found: list[tuple[str, float, float] | None], expected: int | None
+) -> None:
+    crew = Crew(settings(), Address("h", 1), 2, ["default"], "1")
+    for one, each in zip(crew.workers, found, strict=True):
+        findings = () if each is None else (finding(*each),)
+        one.sample = Sample(1, {}, Health(ready=True, detail=""), findings, ())
+    kinds = [one.kind for one in crew.findings()]
+    assert kinds == ([] if expected is None else [found[expected][0]])  # type: ignore[index]
+
+
+def finding(kind: str, ago: float, left: float) -> Finding:
+    return Finding("default", "/a", kind, (), NOW - ago, NOW + left)
+
+
+# Who serves, what they say, whether the store is usable, and in what words.
+SAID = [
+    ([None, None], False, "no worker answers"),
+    ([(True, "fine"), None], True, "fine"),
+    ([(True, "fine"), (True, "fine")], True, "fine"),
+    ([(True, "fine"), (False, "gone")], False, "worker 2: gone"),
+    ([(False, "gone"), (False, "gone")], False, "gone"),
+    ([(True, "fine"), "silent"], False, "worker 2 does not answer"),
+    (["silent", "silent"], False, "no worker answers"),
+]
+
+
+@pytest.mark.parametrize(("said", "ready", "words"), SAID)
+async def test_the_store_is_usable_where_every_worker_that_serves_says_so(
+    said: list[Any], ready: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew = Crew(settings(), Address("h", 1), 2, ["default"], "1")
+
+    async def ask(self: Worker, _followed: object) -> Sample | None:
+        health = said[self.number - 1]
+        return Sample(1, {}, Health(*health), (), ()) if isinstance(health, tuple) else None
+
+    monkeypatch.setattr(Worker, "ask", ask)
+    for one, each in zip(crew.workers, said, strict=True):
+        one.serving = each is not None
+    health = await crew.health()
+    assert (health.ready, health.detail) == (ready, words)

@@ -8,6 +8,7 @@ const NUMBERS = [
   ["changes_behind", "changes behind the proxy"],
   ["store_errors", "store errors"],
   ["probes", "probes"],
+  ["replayed", "writes that came again"],
 ];
 const byId = (id) => document.getElementById(id);
 const drawn = new Map();
