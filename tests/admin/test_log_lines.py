@@ -8,6 +8,8 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -313,3 +315,58 @@ async def test_a_reader_that_left_is_no_fault() -> None:
     assert access.lost == 1
     with pytest.raises(BrokenPipeError):
         stream.close()
+
+
+WRITER = """
+import asyncio, sys
+from proxy.log import AccessLog, AccessRecord, own_stdout
+
+async def main():
+    log = AccessLog(own_stdout(), in_turns=True)
+    for number in range(2000):
+        log.line(AccessRecord(1.0, "GET", "/" + sys.argv[1] * 300, 200, request_id=str(number)))
+    print("full", file=sys.stderr, flush=True)
+    log.close()
+
+asyncio.run(main())
+"""
+
+
+def test_lines_of_several_processes_on_a_full_pipe_stay_whole() -> None:
+    """What does not fit into a pipe is written in parts, with those of others in between."""
+    reading, writing = os.pipe()
+    ends = {"stdout": writing, "stderr": subprocess.PIPE}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, name], **ends)  # type: ignore[call-overload]
+        for name in ("a", "b", "c", "d")
+    ]
+    os.close(writing)
+    for writer in writers:
+        assert writer.stderr is not None
+        writer.stderr.readline()  # nobody reads before both have more than fits
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        content = b"".join(iter(lambda: pipe.read(4096), b""))
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert sum(is_json(line) for line in content.splitlines()) == 8000
+
+
+def is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("format", "words"),
+    [("json", '"worker": "2"'), ("text", " info proxy.test (worker 2): hello")],
+)
+def test_an_event_of_a_worker_names_it(format: Format, words: str) -> None:
+    stream = io.StringIO()
+    setup("info", format, stream, worker=2)
+    logging.getLogger("proxy.test").info("hello")
+    assert words in stream.getvalue()

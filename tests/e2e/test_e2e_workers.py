@@ -168,8 +168,12 @@ async def test_conflicts_are_one_story_whichever_workers_saw_them(
         assert (await other.request("PUT", "/a", ("If-Match", tag), body=b"lost")).status == 412
     shown = await crew.data()
     assert shown["total"] == MANY
+    times = [told["at"] for told in shown["conflicts"]]
+    assert times == sorted(times, reverse=True)
     for told in shown["conflicts"]:
-        assert "changed it by PUT" in told["steps"][0]["text"], told
+        change, refusal = (step["text"] for step in told["steps"][:2])
+        assert "changed it by PUT" in change
+        assert re.findall(r'"pp1[^"]*"', change)[-1] == re.findall(r'"pp1[^"]*"', refusal)[-1]
     assert (shown["routes"][0]["requests"], shown["routes"][0]["refused"]) == (4 * MANY, MANY)
     async with crew.http.stream("GET", "/conflicts/events") as stream:
         line = await anext(line async for line in stream.aiter_lines() if line.startswith("data: "))
@@ -180,13 +184,22 @@ async def test_a_client_that_comes_back_to_another_worker_is_followed(
     legacy: Legacy, crew: Crew, connect: Connect
 ) -> None:
     legacy.put("/a", "old")
-    clients = await connected(connect, crew)
-    assert (await clients[0].request("PUT", "/a", ("If-Match", '"x"'), body=b"lost")).status == 412
-    for _ in range(2):  # the first tells the supervising process, the second the workers
-        assert (await crew.data())["conflicts"][0]["end"] == "open"
-    for client in clients[1:]:
-        await client.request("GET", "/a")
+    answer = await request(crew.address, "PUT", "/a", ("If-Match", '"x"'), body=b"lost")
+    assert answer.status == 412
+    assert (await crew.data())["conflicts"][0]["end"] == "open"
+    await killed(crew)
+    assert (await crew.data())["conflicts"][0]["end"] == "open"  # and the new workers know of it
+    await connected(connect, crew)
     assert (await crew.data())["conflicts"][0]["end"] == "read"
+
+
+async def killed(crew: Crew) -> None:
+    """Kills all workers, and waits for the next."""
+    for worker in crew.workers:
+        os.kill(worker, signal.SIGKILL)
+    for number in (1, 2):
+        await crew.proxy.says(f"worker {number} .* ended")
+    await crew.serves_with(2)
 
 
 async def test_sigterm_loses_no_request(legacy: Legacy, crew: Crew, connect: Connect) -> None:
@@ -252,11 +265,7 @@ async def test_a_reload_reaches_every_worker_and_a_bad_one_none(
     write(file, routes=[{"match": "/a", "requires": ["PUT"]}])
     await crew.proxy.says("cannot be used, the old one stays: .*proxy.yaml")
     assert await statuses(clients) == {428}
-    for worker in crew.workers:  # those that start now start with what is in force, not with the file
-        os.kill(worker, signal.SIGKILL)
-    for number in (1, 2):
-        await crew.proxy.says(f"worker {number} .* ended")
-    await crew.serves_with(2)
+    await killed(crew)  # those that start now start with what is in force, not with the file
     assert await statuses(await connected(connect, crew)) == {428}
     assert await crew.count("precondition_config_reloads_total", result="applied") == 1
     assert await crew.count("precondition_config_reloads_total", result="refused") == 1
@@ -285,11 +294,7 @@ async def test_a_worker_that_starts_after_resources_were_renamed_believes_nothin
         await crew.until(applied)
         if said == 1:
             assert (await request(crew.address, "PUT", "/a", body=b"unseen")).status == 204
-    for worker in crew.workers:
-        os.kill(worker, signal.SIGKILL)
-    for number in (1, 2):
-        await crew.proxy.says(f"worker {number} .* ended")
-    await crew.serves_with(2)
+    await killed(crew)
     assert (await request(crew.address, "PUT", "/a", ("If-Match", tag), body=b"lost")).status == 412
     assert legacy.resources["/a"].content == b"unseen"
 
