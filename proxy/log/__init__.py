@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import Context
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted
 from queue import SimpleQueue
@@ -189,7 +190,9 @@ class AccessLog:
 
     def _take(self) -> str:
         if self._dropped > self._said:
-            _events.warning("access lines dropped, their reader is too slow: %d", self._dropped - self._said)
+            lost = self._dropped - self._said
+            # In a context of its own: no request's, though one may happen to be answered now.
+            Context().run(_events.warning, "access lines dropped, their reader is too slow: %d", lost)
             self._said = self._dropped
         batch = "".join(self._waiting)
         self._waiting.clear()
