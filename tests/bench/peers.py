@@ -67,8 +67,8 @@ _PROXY = """
 
 # Records the tag after each GET, by a timer, as header filters may not talk to Redis; compares it before each
 # PUT. Between the comparison and the write anything may happen, after the write the record is stale until the
-# next GET, and a tag that it makes itself is shown to nobody: what one would write, not what is right. Each of
-# its 304s costs it a connection to the backend: nginx reads no body that it will not send.
+# next GET, and a tag that it makes itself is shown to nobody: what one would write, not what is right. Each
+# of its 304s costs it a connection to the backend: nginx reads no body that it will not send.
 _LUA = r"""
             access_by_lua_block {{
                 if ngx.req.get_method() == "PUT" then
