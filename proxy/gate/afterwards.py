@@ -46,6 +46,8 @@ def dated(before: Recorded, after: Recorded) -> Recorded:
     """Marks a date that the version before had too: it is weak (RFC 9110 section 8.8.2.2)."""
     if not isinstance(before, Known) or not isinstance(after, Known):
         return after
+    if all(version.modified is None for version in after.versions):
+        return after
     taken = {version.modified: version.etag for version in before.versions if version.modified is not None}
     return Known(
         tuple(

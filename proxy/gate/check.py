@@ -109,6 +109,8 @@ def _seen_here(visit: Visit, recorded: Recorded) -> Recorded:
     """What is known of just this Host and target: another resource may share the name, and even the tag."""
     if not isinstance(recorded, Known):
         return recorded
+    if len(recorded.versions) == 1 and recorded.versions[0].variant.startswith(visit.mark):
+        return recorded
     here = tuple(version for version in recorded.versions if version.variant.startswith(visit.mark))
     return Known(here) if here else UNKNOWN
 

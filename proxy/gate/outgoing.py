@@ -28,6 +28,15 @@ _NOT_FOR_PROBES = (
     | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
 )
 
+# In the spellings that clients use; what stands under another one only makes the memory useless.
+_EACH_ITS_OWN = frozenset(
+    {b"If-Match", b"if-match", b"If-None-Match", b"if-none-match", b"Content-Length", b"content-length"}
+    | {b"X-Request-ID", b"X-Request-Id", b"x-request-id"}
+)
+"""Fields that differ from request to request, while the others of a client are the same again and again."""
+
+_MOST = 512
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -59,6 +68,7 @@ class Outgoing:
         self._via = f"1.1 {via}".encode() if via else None
         self._trusted = tuple(trusted)
         self._always = OVERRIDES if strip_override else _NOTHING
+        self._remembered: dict[object, tuple[list[Line], frozenset[bytes]]] = {}
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
 
     def hosts(self, request: Request) -> frozenset[str]:
@@ -68,14 +78,28 @@ class Outgoing:
 
     def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
         """The request's end-to-end fields, with ours added; conditions were evaluated before."""
-        return self._identified(request, self.unidentified(request, drop))
+        own = tuple([line for line in request.fields if line[0] not in _EACH_ITS_OWN])
+        key = (own, drop, request.peer, request.scheme)
+        known = self._remembered.get(key)
+        if known is None:
+            dropped = self._dropped(request, drop)
+            known = self._addressed(request, request_fields(own, dropped)), dropped
+            if len(self._remembered) >= _MOST:
+                self._remembered.clear()
+            self._remembered[key] = known
+        made, dropped = known
+        if len(own) != len(request.fields):
+            others = [line for line in request.fields if line[0] in _EACH_ITS_OWN]
+            made = [*made, *request_fields(others, dropped)]
+        return self._identified(request, made)
 
     def unidentified(self, request: Request, drop: frozenset[bytes]) -> list[Line]:
         """The same but for X-Request-ID, which may still be the client's."""
+        return self._addressed(request, request_fields(request.fields, self._dropped(request, drop)))
+
+    def _dropped(self, request: Request, drop: frozenset[bytes]) -> frozenset[bytes]:
         dropped = drop | self._always
-        if "Connection" in request.headers:
-            dropped |= nominated(request.fields)
-        return self._addressed(request, request_fields(request.fields, dropped))
+        return dropped | nominated(request.fields) if "Connection" in request.headers else dropped
 
     def probe(self, request: Request, accept_encoding: str | None) -> list[Line]:
         """The fields of a GET with the caller's own credentials and nothing of its conditions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,13 +23,12 @@ _CLOCK_STEP = 0.02
 """Seconds by which a file's date may lag behind the clock: file systems read a coarse one."""
 
 
-async def await_next_tag(before: Recorded, content: bytes | Spool) -> None:
-    """Lets the second go by in which the version after the write would get the tag of the one before."""
+def next_tag_in(before: Recorded, content: bytes | Spool) -> float:
+    """Seconds until a version after the write cannot get the tag of the one before it any more."""
     size = len(content) if isinstance(content, bytes) else content.length
     second = ambiguous_until(before, size)
     left = 0.0 if second is None else second + 1 + _CLOCK_STEP - time.time()
-    if 0 < left <= 1 + _CLOCK_STEP:
-        await asyncio.sleep(left)
+    return left if 0 < left <= 1 + _CLOCK_STEP else 0.0
 
 
 class Permitted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from proxy.body import Spool
@@ -14,7 +15,7 @@ from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, Relayed
 from proxy.gate.read import passed
 from proxy.gate.replay import again, keepsake, perhaps_again, recognised
-from proxy.gate.sending import await_next_tag, forget_named, response, send
+from proxy.gate.sending import forget_named, next_tag_in, response, send
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import (
     Aftermath,
@@ -118,7 +119,8 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
             return refusal
     if visit.unmended is not None:
         note_mended(house, visit, visit.unmended, checked.state)
-    await await_next_tag(checked.state, content)
+    if (pause := next_tag_in(checked.state, content)) > 0:
+        await asyncio.sleep(pause)
     await holding.send_now()
     try:
         reply = await send(house, visit, content, holding.permit, holding.fence)

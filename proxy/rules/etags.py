@@ -10,7 +10,8 @@ import enum
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import lru_cache
+from typing import Final
 
 MAX_TAGS: Final = 1000
 """How many members of one list are looked at, empty ones included, before it is refused."""
@@ -22,6 +23,9 @@ _ONE: Final = re.compile(_TAG)
 # One member of a list with the comma after it; the member may be missing (RFC 9110 section 5.6.1.2). Every
 # repetition is possessive: no text makes the matcher go back, so a list costs what its length is.
 _MEMBER: Final = re.compile(rf"[ \t]*+(?:{_TAG}[ \t]*+)?+(?:,|\Z)")
+
+_LONGEST: Final = 128
+"""Characters of a tag that is remembered: a client could make thousands of longer ones up."""
 
 _QUOTE_IT: Final = 'Put each tag in double quotes, just as the ETag field of a GET response has it: "abc".'
 
@@ -65,21 +69,29 @@ class EntityTag:
     opaque: str
     weak: bool = False
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> EntityTag:
         """Reads exactly one tag, without white space around it.
 
         Raises:
             ValueError: the text is anything else.
         """
-        found = _ONE.fullmatch(text)
-        if found is None:
-            raise ValueError(f"not an entity tag: {text[:80]!a}")
-        return cls(found[2], found[1] is not None)
+        return _read(text) if len(text) > _LONGEST else _remembered(text)
 
     def __str__(self) -> str:
         """The tag as on the wire."""
         return f'W/"{self.opaque}"' if self.weak else f'"{self.opaque}"'
+
+
+def _read(text: str) -> EntityTag:
+    found = _ONE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"not an entity tag: {text[:80]!a}")
+    return EntityTag(found[2], found[1] is not None)
+
+
+# A tag is read again and again: in a response, in the store, and in the request that names it.
+_remembered = lru_cache(maxsize=8192)(_read)
 
 
 Tags = Star | tuple[EntityTag, ...]
@@ -111,9 +123,11 @@ def parse_tag_list(values: Iterable[str], limit: int = MAX_TAGS) -> Tags:
     # Joined by a space as well as a comma: neither a quote nor a tag that one line leaves open can go on in
     # the next, since no tag holds a space.
     text = ", ".join(values)
-    only = _ONE.fullmatch(text)
-    if only is not None:
-        return (EntityTag(only[2], only[1] is not None),)
+    if "," not in text:
+        try:
+            return (EntityTag.parse(text),)
+        except ValueError:
+            pass  # it may have blanks around it, or be "*", or no tag
     if text.strip(" \t") == "*":
         return STAR
     return _members(text, limit)

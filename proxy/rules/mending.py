@@ -34,6 +34,8 @@ def mended(conditions: Conditions, *, relaxed: bool) -> Conditions | None:
     tags = conditions.if_match
     if tags is None or isinstance(tags, Star):
         return None
+    if not any(tag.weak or _ends(tag) for tag in tags):
+        return None
     more = tuple(other for tag in tags if tag.weak or _ends(tag) for other in _before(tag, relaxed))
     return replace(conditions, if_match=(*tags, *more), sent=conditions.sent) if more else None
 

@@ -93,11 +93,10 @@ def is_minted(tag: EntityTag) -> bool:
 
 def names_minted(conditions: Conditions) -> bool:
     """Whether a request names a tag of ours in If-Match or If-None-Match."""
-    return any(
-        not isinstance(tags, Star) and any(map(is_minted, tags))
-        for tags in (conditions.if_match, conditions.if_none_match)
-        if tags is not None
-    )
+    for tags in (conditions.if_match, conditions.if_none_match):
+        if tags is not None and not isinstance(tags, Star) and any(map(is_minted, tags)):
+            return True
+    return False
 
 
 def with_coding(tag: EntityTag, coding: str) -> EntityTag:
@@ -116,7 +115,7 @@ def plain_tags(conditions: Conditions) -> Conditions:
 
     A write is on the resource: it may name any of its current representations (RFC 9110 section 13.1.1).
     """
-    if conditions.if_match is None and conditions.if_none_match is None:
+    if not names_minted(conditions):
         return conditions
     return replace(
         conditions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from proxy.errors import StoreUnavailable
@@ -18,6 +18,9 @@ from proxy.store.wire import Done, Reply, Word, settle
 
 _FORGETFUL: Final = frozenset({"claim", "release", "forget"})
 """Scripts after which what the mirror holds of the resource may be wrong."""
+
+_PLACES: Final = 16_384
+_LONGEST: Final = 256  # characters; a client could make thousands of longer names up
 
 
 class Calls:
@@ -48,6 +51,7 @@ class Calls:
         self._prefix = prefix
         self._ttl = round(ttl * 1e3)
         self._meter = meter
+        self._known_place = lru_cache(maxsize=_PLACES)(self._find_place)
 
     def group(self, key: str) -> int:
         """The group that a resource belongs to."""
@@ -82,7 +86,7 @@ class Calls:
             incarnation: in which the script is to run; the present one if left out.
             kept: the name of an answer that the script keeps or recalls, if it does.
         """
-        group, entry = self._place(key)
+        group, entry = self._known_place(key) if len(key) <= _LONGEST else self._find_place(key)
         life = self._lives[group]
         believed = incarnation or life.id
         if not believed:
@@ -115,7 +119,7 @@ class Calls:
 
         return answered
 
-    def _place(self, key: str) -> tuple[int, str]:
+    def _find_place(self, key: str) -> tuple[int, str]:
         """The group of a resource, and its key in Redis: a hash, so that a long path costs no memory."""
         whole = digest(key)
         group = whole[0] % self._servers.groups

@@ -67,6 +67,9 @@ class Lives:
         chance: source of names.
         tick: seconds between two looks at the server's clock under traffic.
         joined: called with a group's life whenever its incarnation is known again.
+
+    Attributes:
+        now: the event loop's time; the loop is looked up once (a system call each time before Python 3.12).
     """
 
     def __init__(
@@ -86,8 +89,9 @@ class Lives:
         self._chance = chance
         self._tick_seconds = tick
         self._joined = joined
+        self._keys = [f"{prefix}:{{{group}}}:incarnation" for group in range(servers.groups)]
         self._lives = [Life(group) for group in range(servers.groups)]
-        self._clock: Callable[[], float] | None = None
+        self.now: Callable[[], float] = self._first_now
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
@@ -112,7 +116,7 @@ class Lives:
 
     def key(self, group: int) -> str:
         """The incarnation's own key, in the group's slot."""
-        return f"{self._prefix}:{{{group}}}:incarnation"
+        return self._keys[group]
 
     def stamp(self, group: int) -> Stamp | None:
         """The latest moment seen of the group's clock; None without a present incarnation."""
@@ -223,11 +227,9 @@ class Lives:
         keys = (self.key(life.group), self.key(life.group))
         self._servers.send(life.group, scripts()["tick"], keys, (believed, 0), answered)
 
-    def now(self) -> float:
-        """The event loop's time; the loop is looked up once (a system call each time before Python 3.12)."""
-        if self._clock is None:
-            self._clock = self.loop().time
-        return self._clock()
+    def _first_now(self) -> float:
+        self.now = self.loop().time
+        return self.now()
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that the store lives in."""

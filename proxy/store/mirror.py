@@ -50,7 +50,7 @@ class Mirror:
 
     def drop(self, key: str) -> None:
         """Forgets a resource: a write of this process may have changed it."""
-        self._entries.pop(short(key), None)
+        self._entries.pop(key if len(key) <= LONGEST else short(key), None)
 
 
 def variant(version: Version | Absent) -> str:
