@@ -8,6 +8,7 @@ import hashlib
 import html
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import resources
 from typing import Any, Final, Protocol
 
@@ -152,7 +153,10 @@ class Admin:
         return web.json_response(told, status=200 if ready else 503)
 
     async def _document(self) -> dict[str, Any]:
-        return self._shown.document(await self._ask(), draining=self.draining)
+        health = await self._ask()
+        if lacking := self._crew.lacking() if self._crew else "":
+            health = replace(health, warnings=(*health.warnings, lacking))
+        return self._shown.document(health, draining=self.draining)
 
     async def _sample(self) -> None:
         while True:

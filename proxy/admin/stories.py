@@ -106,7 +106,7 @@ def _steps(conflict: Conflict) -> Iterator[tuple[float | None, str]]:
     elif told.status == 412 and told.reason in {"stale_tag", "absent", "modified_since"}:
         yield (
             None,
-            "Who changed it, this process has not seen: another replica, somebody past the proxy, or it was"
+            "Who changed it, this proxy has not seen: another replica, somebody past the proxy, or it was"
             " before the start.",
         )
     yield told.ended, _refusal(told)

@@ -128,7 +128,7 @@ def test_what_was_under_way_before_the_refusal_is_no_answer_to_it(clock: Clock) 
 def test_nobody_known_changed_it(clock: Clock) -> None:
     told = story(after(clock.refused(BOB)).latest()[0], NAMES)
     assert told["steps"][0]["at"] is None
-    assert "this process has not seen" in told["steps"][0]["text"]
+    assert "this proxy has not seen" in told["steps"][0]["text"]
 
 
 def test_the_clients_own_write_is_named_as_such(clock: Clock) -> None:

@@ -118,6 +118,7 @@ async def test_a_killed_worker_is_started_again_and_no_number_falls(
     await crew.proxy.says(rf"worker 1 \(process {before[0]}\) ended \(by SIGKILL\).* started again in")
     ready = await crew.http.get("/readyz")
     assert (ready.status_code, ready.json()["workers"]) == (503, "1 of 2 workers serve")
+    assert "1 of 2 workers serve" in (await crew.data())["health"]["warnings"]
     assert await crew.count("precondition_requests_total") == MANY
     alive = await survivors(clients)
     assert 0 < len(alive) < MANY  # both had served

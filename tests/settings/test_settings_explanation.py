@@ -88,6 +88,15 @@ def test_nothing_to_warn_of(admin: str) -> None:
     assert warnings(load(None, {}, QUIET | {"PROXY_ADMIN": admin})) == []
 
 
+@pytest.mark.parametrize(("workers", "words"), [("3", "3;"), ("auto", "one for each processor;")])
+def test_workers_are_named_where_there_are_several(workers: str, words: str) -> None:
+    environ = QUIET | {"PROXY_STORE": "redis://r"}
+    assert f"\nworkers   {words} they share" in explained(
+        load(None, {}, environ | {"PROXY_WORKERS": workers})
+    )
+    assert "workers" not in explained(load(None, {}, environ | {"PROXY_WORKERS": "1"}))
+
+
 def test_the_whole_of_a_small_configuration() -> None:
     environ = QUIET | {
         "PROXY_LISTEN": ":8412",
