@@ -199,10 +199,13 @@ class Gate:
         if "If" in request.headers and names_ours(request.headers):
             visit.dav_if = request.headers["If"]
         # Whatever the method says: a backend may take it for a MOVE, and a claim too many only costs time.
-        visit.destination = self._destination(request)
+        if (destination := _destination(request)) is not None:
+            visit.destination = self._names.key_of(destination, request)
         if route.invalidates:
             templates = (expand(template, named.parameters) for template in route.invalidates)
             visit.touched = tuple(self._names.key_of(path, request) or path for path in templates if path)
+        if self._router.collections:
+            self._names.place(visit, destination)
         return await write(self.house, visit)
 
     def _turn_to(self, visit: Visit, about: Named) -> None:
@@ -251,14 +254,14 @@ class Gate:
             return answer
         return passed(reply)
 
-    def _destination(self, request: Request) -> str | None:
-        """The other end of a MOVE or COPY (RFC 4918 section 10.3): it is written too.
 
-        Whatever host it names: a claim too many only costs time.
-        """
-        value = request.headers.get("Destination")
-        target = None if value is None else target_of(value)
-        return None if target is None else self._names.key_of(target, request)
+def _destination(request: Request) -> str | None:
+    """The other end of a MOVE or COPY (RFC 4918 section 10.3): it is written too.
+
+    Whatever host it names: a claim too many only costs time.
+    """
+    value = request.headers.get("Destination")
+    return None if value is None else target_of(value)
 
 
 def _mend(visit: Visit) -> None:

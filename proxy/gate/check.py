@@ -92,6 +92,8 @@ def _believed(house: House, visit: Visit, recorded: Recorded) -> tuple[Recorded,
     recorded = _seen_here(visit, recorded)
     if recorded is UNKNOWN:
         return UNKNOWN, "unknown"
+    if visit.route.collections:  # no record tells of a collection that went with all its members
+        return UNKNOWN, "verify"
     match visit.route.verify:
         case Verify.NEVER:
             return recorded, "unknown"

@@ -28,16 +28,29 @@ class Holding:
         exclusive: keys to claim, the written resource first. They are taken in sorted order, so that two
             writes never wait for each other.
         shared: keys of resources that change too, or of a write that takes no claim.
+        inside: keys of the collections that the written resources are in.
+        whole: whether the written resources are collections that are written with all that is in them.
 
     Attributes:
         sent: whether the write was sent, as far as is known here.
         waited: seconds that taking the claims took.
     """
 
-    def __init__(self, house: House, exclusive: Sequence[str], shared: Sequence[str]) -> None:
+    def __init__(
+        self,
+        house: House,
+        exclusive: Sequence[str],
+        shared: Sequence[str],
+        inside: Sequence[str] = (),
+        *,
+        whole: bool = False,
+    ) -> None:
         self._house = house
         self._exclusive = tuple(dict.fromkeys(exclusive)) if len(exclusive) > 1 else tuple(exclusive)
-        self._shared = tuple(key for key in dict.fromkeys(shared) if key not in exclusive) if shared else ()
+        self._inside = tuple(key for key in inside if key not in exclusive) if inside else ()
+        held = (*exclusive, *self._inside) if inside else exclusive
+        self._shared = tuple(key for key in dict.fromkeys(shared) if key not in held) if shared else ()
+        self._whole = whole
         self._claims: dict[str, Claim] = {}
         self._renewal: asyncio.Task[None] | None = None
         self.sent = False
@@ -52,8 +65,13 @@ class Holding:
         house = self._house
         started = house.clock()
         try:
-            for key in sorted(self._exclusive):
-                self._claims[key] = await house.store.claim(key)
+            # All that wait for others in one order: nobody waits for somebody who waits for him.
+            for key in sorted((*self._exclusive, *self._inside)):
+                inside = key in self._inside
+                if inside or self._whole:
+                    self._claims[key] = await house.store.claim(key, shared=inside, tree=True)
+                else:
+                    self._claims[key] = await house.store.claim(key)
                 house.held += 1
             for key in self._shared:
                 self._claims[key] = await house.store.claim(key, shared=True)

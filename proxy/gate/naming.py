@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from proxy.exchange import Request
 from proxy.gate.representation import Representation
+from proxy.gate.visit import Visit
 from proxy.rules.patterns import expand
 from proxy.rules.resources import (
     Target,
+    collections_above,
     forwarded_target,
     other_route_path,
     read_target,
@@ -20,6 +23,8 @@ from proxy.rules.resources import (
 from proxy.rules.routing import Mode, Route, Router
 
 _MOST: Final = 16_384  # targets in each of the two generations
+# RFC 4918 sections 9.6, 9.8 and 9.9: the members of a collection go with it.
+_WHOLE: Final = frozenset({"DELETE", "MOVE", "COPY"})
 _LONGEST: Final = 256  # characters; a client can make up thousands of long ones
 
 
@@ -82,6 +87,31 @@ class Names:
         if route.mode is Mode.OFF or target.doubt is not None:
             return None
         return resource_key(route, target, request.headers)
+
+    def place(self, visit: Visit, destination: str | None) -> None:
+        """Says which collections a write is in, and whether it is one of all that is in its own.
+
+        Of a DELETE, MOVE or COPY whatever its route says: what is in there may be another route's.
+
+        A collection goes by its name without the last slash, which clients leave out as they like (RFC 4918
+        section 5.2).
+        """
+        visit.whole = visit.method in _WHOLE or destination is not None
+        if not visit.whole and not visit.route.collections:
+            return
+        paths = [visit.target.path, *([] if destination is None else [read_target(destination).path])]
+        above = [collections_above(path) for path in paths]
+        own = [path.rstrip("/") or "/" for path in paths]
+        inside = [*chain.from_iterable(above), *([] if visit.whole else own)]
+        visit.inside = self._keys(inside, visit)
+        visit.also = self._keys(own, visit) if visit.whole else ()
+        # What is listed there changes, and it may be known by its name with the slash alone.
+        parents = [f"{one[0].rstrip('/')}/" for one in above if one]
+        visit.touched = (*visit.touched, *self._keys(parents, visit))
+
+    def _keys(self, paths: Iterable[str], visit: Visit) -> tuple[str, ...]:
+        found = (self.key_of(path, visit.request) for path in paths)
+        return tuple(dict.fromkeys(key for key in found if key is not None))
 
     def changed_by(self, named: Named, request: Request) -> Named | None:
         """The resource that a write of this target changes, where the route names another one."""

@@ -120,6 +120,9 @@ class Visit:
         conditions: what the request asks for.
         destination: the key of a MOVE's or COPY's other end, or None.
         unmended: the conditions as they were sent, where a tag of theirs may have been rewritten on the way.
+        inside: keys of the collections that the written resources are in.
+        also: further keys under which it is written: a collection's, without its last slash.
+        whole: whether all that is in it is written with it.
         touched: keys of other resources that the write changes.
         erased: versions that other writes erased; see `aftermath.marked`.
         dav_if: WebDAV's If field where it names tags of ours, then as the backend is shown it.
@@ -139,6 +142,9 @@ class Visit:
     conditions: Conditions
     destination: str | None = None
     unmended: Conditions | None = None
+    inside: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    whole: bool = False
     touched: tuple[str, ...] = ()
     erased: tuple[Version, ...] = ()
     dav_if: str | None = None

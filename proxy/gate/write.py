@@ -39,7 +39,8 @@ async def write(house: House, visit: Visit) -> Answer:
         return await _reported(house, visit, lacking=lacking)
     if lacking and not tolerated(visit):
         return required(visit)
-    if visit.conditions.guards or visit.method in visit.route.guard or visit.dav_if is not None:
+    guarded = visit.method in visit.route.guard or visit.route.collections or visit.whole
+    if visit.conditions.guards or guarded or visit.dav_if is not None:
         return await _guarded(house, visit)
     return await _unclaimed(house, visit)
 
@@ -84,7 +85,7 @@ async def _early(house: House, visit: Visit) -> Answer | None:
 async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer:
     """Claim, check, forward, refresh, release."""
     keys = [visit.key] if visit.destination is None else [visit.key, visit.destination]
-    holding = Holding(house, keys, visit.touched)
+    holding = Holding(house, [*keys, *visit.also], visit.touched, visit.inside, whole=visit.whole)
     try:
         try:
             await holding.take()

@@ -34,7 +34,7 @@ def _essence(routes: Sequence[Route]) -> list[object]:
 def naming(route: Route) -> tuple[object, ...]:
     """Whether a route looks at paths, and all that makes names of them."""
     options = (route.case_insensitive, route.trailing_slash, route.merge_slashes, route.query, route.vary_by)
-    return (route.mode is Mode.OFF, route.resource, *options)
+    return (route.mode is Mode.OFF, route.resource, route.collections, *options)
 
 
 def _may_meet(one: Route, other: Route) -> bool:

@@ -167,6 +167,16 @@ def _careless(path: str) -> str:
     return _SLASHES.sub("/", _canonical_path(path))
 
 
+def collections_above(path: str) -> tuple[str, ...]:
+    """The collections that a path is in (RFC 4918 section 5.2), the nearest first, without a last slash."""
+    above: list[str] = []
+    path = path.rstrip("/")
+    while path:
+        path = path.rpartition("/")[0]
+        above.append(path or "/")
+    return tuple(above)
+
+
 def spelling(route: Route, target: Target, host: str) -> str:
     """A short mark of the Host and target that a request was sent to.
 

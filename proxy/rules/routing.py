@@ -97,6 +97,8 @@ class Route:
         cors: which scripts of other origins may send conditions and see the answers.
         replay: for so many seconds the answer to a conditional write that succeeded is given again where
             the very same write comes a second time; 0.0 for never.
+        collections: whether a path holds those that begin with it, so that a DELETE, MOVE or COPY of it is
+            one of them all (RFC 4918 sections 9.6, 9.8 and 9.9).
         resource: template of the path of what writes of this route change; None for their own target.
     """
 
@@ -122,6 +124,7 @@ class Route:
     status_header: bool = False
     cors: Cors | None = None
     replay: float = 120.0
+    collections: bool = False
     resource: str | None = None
 
 
@@ -138,6 +141,7 @@ def on_behalf(alias: Route, own: Route, method: str, *, doubtful: bool) -> Route
         version=own.version,
         hash_limit=own.hash_limit,
         guard=alias.guard | {method},
+        collections=alias.collections or own.collections,
         verify=Verify.ALWAYS if doubtful and alias.verify is Verify.AUTO else alias.verify,
         # The tag in its response, if there is one, is the target's.
         after_write=AfterWrite.REREAD if alias.after_write is AfterWrite.RESPONSE else alias.after_write,
@@ -156,6 +160,7 @@ class Router:
 
     Attributes:
         finishing: the routes that add something to every answer, by their match.
+        collections: whether there are any.
 
     Raises:
         PatternError: a route's match is no pattern (the settings have checked that before).
@@ -164,6 +169,7 @@ class Router:
     def __init__(self, routes: Sequence[Route], default: Route) -> None:
         self._default = default
         self.finishing = {route.match: route for route in (*routes, default) if _finishes(route)}
+        self.collections = any(route.collections for route in (*routes, default))
         self._found: dict[int, tuple[Route, tuple[tuple[str, int], ...]]] = {}
         group, alternatives = 1, []
         for route in routes:

@@ -105,7 +105,7 @@ def _conditions(route: Route) -> Iterator[str]:
     unconditional = route.guard - route.require
     if unconditional:
         yield f"{_methods(unconditional)} wait for each other even without one"
-    if route.verify is Verify.ALWAYS:
+    if route.verify is Verify.ALWAYS and not route.collections:
         yield "the backend is asked before every conditional write"
     elif route.verify is Verify.NEVER:
         yield "a recorded version is always believed"
@@ -137,6 +137,9 @@ def _versions(route: Route) -> Iterator[str]:
         yield "after a write the version is unknown until the next read"
     if route.etag_on_write is EtagOnWrite.ALWAYS:
         yield "a write is always answered with the new ETag"
+    if route.collections:
+        yield "a DELETE, MOVE or COPY is one of all below; it and writes there wait for each other"
+        yield "the backend is asked before every conditional write"
     if route.resource is not None:
         yield f"a write here is one of {route.resource}: conditions, waiting and tags are that resource's"
     if route.invalidates:

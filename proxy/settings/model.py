@@ -178,6 +178,11 @@ class RouteOptions(Section):
         description="How long the very same conditional write, sent again, gets its first answer, and no "
         "412; off for never. See docs/recipes.md.",
     )
+    collections: Switch = Field(
+        default=False,
+        description="Whether a path holds those that begin with it, so that a DELETE, MOVE or COPY takes "
+        "them along (WebDAV): such writes and those inside wait for each other.",
+    )
 
 
 class RouteSettings(RouteOptions):

@@ -99,6 +99,10 @@ class Keepsake:
     seconds: float
 
 
+INSIDE: Final = "i"
+WHOLE: Final = "w"
+"""How the tokens of claims on a collection begin: of a write inside, and of a write of all of it."""
+
 Seen = Callable[[Observed], None]
 
 
@@ -120,8 +124,12 @@ class Store(Protocol):
     async def look(self, key: str) -> Recorded:
         """What is known at this moment, without a claim: for early refusals only, never to pass a write."""
 
-    async def claim(self, key: str, *, shared: bool = False) -> Claim:
+    async def claim(self, key: str, *, shared: bool = False, tree: bool = False) -> Claim:
         """Takes the claim, waiting at most `store.wait` for others (rules 1 and 2). A shared one never waits.
+
+        Args:
+            tree: of a collection with all that is in it. An exclusive claim then waits for shared ones of
+                this kind, each of which is a write inside, and those wait for it, and for nobody else.
 
         Raises:
             ClaimBusy: another writer held it all the while.

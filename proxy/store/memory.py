@@ -6,15 +6,17 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.errors import LeaseLost
+from proxy.errors import ClaimBusy, LeaseLost
 from proxy.rules.versions import UNKNOWN, Absent, Recorded, Version
 from proxy.store import (
+    INSIDE,
     PENDING,
     UNSETTLED,
+    WHOLE,
     Claim,
     Health,
     Keepsake,
@@ -32,6 +34,7 @@ from proxy.store.names import short
 from proxy.store.turns import Turn, Turns
 
 _INCARNATION: Final = "memory"
+_PAUSE: Final = 0.01  # seconds between two looks at a collection that is busy
 
 
 @dataclass(slots=True)
@@ -99,9 +102,13 @@ class MemoryStore:
             entry = self._entries.get(short(key))
             return UNKNOWN if entry is None else entry.recorded
 
-    async def claim(self, key: str, *, shared: bool = False) -> Claim:
+    async def claim(self, key: str, *, shared: bool = False, tree: bool = False) -> Claim:
         with self._timed("claim"):
-            return self._claim_shared(key) if shared else await self._claim(key)
+            if not shared:
+                return await self._claim(key, WHOLE if tree else "")
+            if tree:
+                await self._wait_for(key, self._is_written_whole, self._time() + self._wait)
+            return self._claim_shared(key, INSIDE if tree else "")
 
     async def renew(self, claim: Claim) -> None:
         with self._timed("renew"):
@@ -144,12 +151,18 @@ class MemoryStore:
         entry.recorded, entry.erased, result = observed(entry.recorded, entry.erased, version)
         return result
 
-    async def _claim(self, key: str) -> Claim:
-        waited = self._turns.taken(key)
-        turn = await self._turns.take(key, self._time() + self._wait)
+    async def _claim(self, key: str, kind: str) -> Claim:
+        waited, until = self._turns.taken(key), self._time() + self._wait
+        turn = await self._turns.take(key, until)
+        if kind:
+            try:
+                await self._wait_for(key, self._is_written_inside, until)
+            except BaseException:
+                turn.end()
+                raise
         entry = self._entry(key)
         # Ours is the only process: whoever has the turn finds no living owner.
-        claim = self._new_claim(key, entry.recorded)
+        claim = self._new_claim(key, entry.recorded, kind)
         claim.waited = waited
         claim.erased = entry.erased
         self._erase(entry)
@@ -158,9 +171,24 @@ class MemoryStore:
         self._held[claim.token] = turn
         return claim
 
-    def _claim_shared(self, key: str) -> Claim:
+    async def _wait_for(self, key: str, busy: Callable[[_Entry], bool], until: float) -> None:
+        """Waits until a collection is free, as the store on Redis does: by looking again and again."""
+        while busy(self._entry(key)):
+            if self._time() >= until:
+                raise ClaimBusy(self._lease)
+            await asyncio.sleep(_PAUSE)
+
+    @staticmethod
+    def _is_written_whole(entry: _Entry) -> bool:
+        return entry.owner is not None and entry.owner.startswith(WHOLE)
+
+    @staticmethod
+    def _is_written_inside(entry: _Entry) -> bool:
+        return any(token.startswith(INSIDE) for token in entry.shared)
+
+    def _claim_shared(self, key: str, kind: str) -> Claim:
         entry = self._entry(key)
-        claim = self._new_claim(key, UNKNOWN, shared=True)
+        claim = self._new_claim(key, UNKNOWN, kind, shared=True)
         self._forget(entry)
         entry.shared[claim.token] = claim.deadline
         return claim
@@ -214,8 +242,8 @@ class MemoryStore:
 
     # Entries and time.
 
-    def _new_claim(self, key: str, recorded: Recorded, *, shared: bool = False) -> Claim:
-        token = str(next(self._tokens))
+    def _new_claim(self, key: str, recorded: Recorded, kind: str, *, shared: bool = False) -> Claim:
+        token = kind + str(next(self._tokens))
         # The time of day: it goes on growing when this process is started anew.
         self._fence = max(time.time_ns() // 1000, self._fence + 1)
         deadline = self._time() + self._lease

@@ -15,8 +15,10 @@ from typing import Final, Self
 from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
 from proxy.rules.versions import Absent, Recorded, Version
 from proxy.store import (
+    INSIDE,
     PENDING,
     UNSETTLED,
+    WHOLE,
     Claim,
     Health,
     Keepsake,
@@ -217,14 +219,14 @@ class RedisStore:
             raise stranger()
         return recorded(reply[2:])
 
-    async def claim(self, key: str, *, shared: bool = False) -> Claim:
-        if shared:
-            return _granted(await self._ask_for(Claim(key, self._token(), shared=True)))
+    async def claim(self, key: str, *, shared: bool = False, tree: bool = False) -> Claim:
         until = self._lives.now() + self._wait
+        if shared:
+            return await self._ask_until(key, None, until, INSIDE if tree else "")
         waited = self._turns.taken(key)
         turn = await self._turns.take(key, until)
         try:
-            claim = await self._ask_until(key, turn, until)
+            claim = await self._ask_until(key, turn, until, WHOLE if tree else "")
         except BaseException:
             turn.end()
             raise
@@ -287,17 +289,23 @@ class RedisStore:
 
     # Claiming.
 
-    async def _ask_until(self, key: str, turn: Turn, until: float) -> Claim:
-        """Asks again and again, ever more slowly, until the claim is granted or the time is over."""
+    async def _ask_until(self, key: str, turn: Turn | None, until: float, kind: str) -> Claim:
+        """Asks again and again, ever more slowly, until the claim is granted or the time is over.
+
+        Args:
+            turn: at the resource, in this process; None for a shared claim.
+            kind: how the token begins.
+        """
         pause, longest = _PAUSE
         waited = False
         while True:
-            claim = Claim(key, self._token(), waited=waited)
+            claim = Claim(key, kind + self._token(), shared=turn is None, waited=waited)
             answer = await self._ask_for(claim)
             if isinstance(answer, Claim):
                 return answer
             now, waited = self._lives.now(), True
-            turn.expect(now + answer.retry_after)
+            if turn is not None:
+                turn.expect(now + answer.retry_after)
             if now >= until:
                 raise answer
             # Jitter, so that processes that wait for the same claim don't ask in step.
@@ -374,12 +382,6 @@ def _read_answer(claim: Claim, reply: list[Reply]) -> Claim | ClaimBusy:
             raise StoreUnavailable(_grace_reason(reply[2] / 1e6), reply[2] / 1e6)
         case _:
             raise stranger()
-
-
-def _granted(answer: Claim | ClaimBusy) -> Claim:
-    if isinstance(answer, ClaimBusy):
-        raise answer
-    return answer
 
 
 def _grace_reason(left: float) -> str:

@@ -133,14 +133,14 @@ class TracedStore:
         story.deciding(key, recorded, early=True)
         return recorded
 
-    async def claim(self, key: str, *, shared: bool = False) -> Claim:
+    async def claim(self, key: str, *, shared: bool = False, tree: bool = False) -> Claim:
         """As the store's; the span lasts as long as the write waits."""
         story = _current.get()
         if story is None:
-            return await self._store.claim(key, shared=shared)
+            return await self._store.claim(key, shared=shared, tree=tree)
         story.decided(early=True)
         with _lasting(story.span("claim", {"precondition.claim.shared": shared})) as span:
-            claim = await self._store.claim(key, shared=shared)
+            claim = await self._store.claim(key, shared=shared, tree=tree)
             span.set_attribute("precondition.claim.fence", claim.fence)
         if not shared:
             story.deciding(key, claim.recorded)

@@ -28,7 +28,7 @@ class Store:
         self.renewed = 0
         self.released: list[Any] = []
 
-    async def claim(self, key: str, *, shared: bool = False) -> Claim:
+    async def claim(self, key: str, *, shared: bool = False, tree: bool = False) -> Claim:  # noqa: ARG002
         return Claim(key, "token", UNKNOWN, self.time + LEASE, shared)
 
     async def renew(self, claim: Claim) -> None:

@@ -32,6 +32,7 @@ ROWS = [
     ("slashes",                      [Route("/a")],                                    [Route("/a", merge_slashes=True)],                        False),
     ("the query",                    [Route("/a")],                                    [Route("/a", query=frozenset())],                         False),
     ("what its writes change",       [Route("/a/b")],                                  [Route("/a/b", resource="/a")],                           False),
+    ("what goes with it",            [Route("/a", collections=True)],                  [Route("/a")],                                            False),
     ("who asks",                     [Route("/a")],                                    [Route("/a", vary_by=("cookie:sid",))],                   False),
 ]
 # fmt: on

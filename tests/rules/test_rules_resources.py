@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.rules.resources import Target, forwarded_target, plain_authority, read_target, resource_key
+from proxy.rules.resources import (
+    Target,
+    collections_above,
+    forwarded_target,
+    plain_authority,
+    read_target,
+    resource_key,
+)
 from proxy.rules.routing import Route
 
 PLAIN = Route()
@@ -451,3 +458,18 @@ def test_authority(text: str, plain: str) -> None:
 def test_a_target_is_one_line() -> None:
     assert Target("/a", "b=c").wire() == b"/a?b=c"
     assert Target("/a").wire() == b"/a"
+
+
+@pytest.mark.parametrize(
+    ("path", "above"),
+    [
+        ("/", ()),
+        ("/a", ("/",)),
+        ("/a/", ("/",)),
+        ("/a/b", ("/a", "/")),
+        ("/a/b/c.txt", ("/a/b", "/a", "/")),
+        ("/a//b", ("/a/", "/a", "/")),
+    ],
+)
+def test_collections_above(path: str, above: tuple[str, ...]) -> None:
+    assert collections_above(path) == above

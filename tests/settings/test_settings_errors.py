@@ -39,7 +39,7 @@ IN_FILE = [
     ("timeout: 40s\n",                             "1:1",  "timeout: is not a known setting",                          "did you mean upstream.timeout or store.timeout?"),
     ("log: {colour: red}\n",                       "1:7",  "log.colour: is not a known setting",                       "known here: level, format, access"),
     ("routes:\n  - match: /a\n    requires: []\n", "3:5",  "routes[0].requires: is not a known setting",               "did you mean require?"),
-    ("defaults: {match: /a}\n",                    "1:12", "defaults.match: is not a known setting",                   "known here: mode, require, guard, verify, after_write, etag_on_write, invalidates, hash_limit, on_store_failure, case_insensitive, trailing_slash, merge_slashes, query, vary_by, version, require_mode, weak_if_match, fence, status_header, cors, replay"),
+    ("defaults: {match: /a}\n",                    "1:12", "defaults.match: is not a known setting",                   "known here: mode, require, guard, verify, after_write, etag_on_write, invalidates, hash_limit, on_store_failure, case_insensitive, trailing_slash, merge_slashes, query, vary_by, version, require_mode, weak_if_match, fence, status_header, cors, replay, collections"),
     ("routes:\n  - mode: off\n",                   "2:5",  "routes[0].match: is missing",                              "write match: /api/users/{id}, or another path"),
     # -- shapes
     ("limits: 5\n",                                "1:9",  "limits: is not a mapping",                                 "write limits: {header_size: ...}"),

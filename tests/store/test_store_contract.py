@@ -588,6 +588,74 @@ async def test_a_shared_claim_that_ran_out_during_a_claim_spoils_its_commit(open
     assert await store.look(KEY) is UNKNOWN
 
 
+# Collections.
+
+
+async def test_a_collection_waits_for_what_is_written_inside(opener: Opener) -> None:
+    store = await opener(wait=0.1)
+    other = await another_process(store, opener, wait=5.0)
+    patient = store if isinstance(store, MemoryStore) else other
+    inside = [await store.claim(KEY, shared=True, tree=True) for _ in range(2)]
+    with pytest.raises(ClaimBusy):
+        await store.claim(KEY, tree=True)
+    await store.release(inside.pop(), UNKNOWN)
+    with pytest.raises(ClaimBusy):
+        await store.claim(KEY, tree=True)
+    await store.release(inside.pop(), UNKNOWN)
+    whole = await patient.claim(KEY, tree=True)
+    assert await store.release(whole, UNKNOWN)
+
+
+async def test_what_is_written_inside_waits_for_the_collection(opener: Opener) -> None:
+    store = await opener(wait=2.0)
+    other = await another_process(store, opener)
+    whole = await store.claim(KEY, tree=True)
+    inside = asyncio.ensure_future(other.claim(KEY, shared=True, tree=True))
+    for _ in range(20):
+        await asyncio.wait([inside], timeout=0.005)
+    assert not inside.done()
+    await store.release(whole, ABSENT)
+    claim = await inside
+    assert claim.shared
+    assert await store.look(KEY) is UNKNOWN  # what is in it changes what it shows
+    assert await other.release(claim, UNKNOWN)
+
+
+async def test_who_gives_up_on_a_collection_leaves_it(opener: Opener) -> None:
+    store = await opener(wait=0.05)
+    whole = await store.claim(KEY, tree=True)
+    with pytest.raises(ClaimBusy):
+        await store.claim(KEY, shared=True, tree=True)
+    await store.release(whole, UNKNOWN)
+    inside = await store.claim(KEY, shared=True, tree=True)
+    with pytest.raises(ClaimBusy):
+        await store.claim(KEY, tree=True)
+    await store.release(inside, UNKNOWN)
+    await store.release(await store.claim(KEY, tree=True), UNKNOWN)
+
+
+@pytest.mark.parametrize("tree", [True, False])
+async def test_other_claims_take_a_collection_for_a_resource(store: AnyStore, tree: bool) -> None:
+    claims = [
+        await store.claim(KEY, shared=True),
+        await store.claim(KEY, shared=True, tree=True),
+        await store.claim(KEY),
+        await store.claim(KEY, shared=True),
+    ]
+    if tree:
+        claims.append(await store.claim(KEY, shared=True, tree=True))
+    assert [await store.release(claim, UNKNOWN) for claim in claims] == len(claims) * [True]
+
+
+async def test_a_write_inside_that_nobody_ended_ends_with_its_lease(opener: Opener) -> None:
+    store = await opener(lease=0.1)
+    await store.claim(KEY, shared=True, tree=True)
+    whole = await store.claim(KEY, tree=True)
+    assert whole.recorded is UNKNOWN
+    inside = await store.claim(KEY, shared=True, tree=True)  # and so does that of the whole
+    assert inside.shared
+
+
 # Answers that are kept.
 
 NAME = bytes(range(16))
