@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from proxy.gate.erasing import erased
 from proxy.rules.content import Fault, Lack, Told, VersionSource, by_content, by_header
 from proxy.rules.etags import EntityTag
 from proxy.rules.minting import Minter, decode
@@ -16,6 +17,7 @@ _WHY = {
     Fault.NOT_JSON: "%s is no JSON that has a canonical form",
     Fault.MISSING: "%s is missing",
     Fault.UNUSABLE: "%s cannot be used",
+    Fault.TOO_SLOW: "on %s, `ignore_text` takes longer than 0.1 s",
 }
 
 
@@ -49,7 +51,7 @@ def told_by_content(source: VersionSource, reply: Reply, content: bytes, coding:
     decoded = decode(content, coding)
     if decoded is None:  # as if it were in a language that nobody reads
         return Told(lacks=(Lack(Fault.NOT_JSON, "the content"),))
-    return by_content(source, decoded, reply.headers.get)
+    return by_content(source, decoded, reply.headers.get, erased)
 
 
 def tag_of(told: Told, minter: Minter, key: str, reply: Reply) -> EntityTag | None:

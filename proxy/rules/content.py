@@ -33,6 +33,7 @@ class Fault(enum.StrEnum):
     NOT_JSON = "not_json"  # the content is no JSON that has a canonical form (RFC 8785)
     MISSING = "missing"  # the document or the response lacks the field
     UNUSABLE = "unusable"  # it is there, and is no version or no date
+    TOO_SLOW = "too_slow"  # the regular expression takes too long on the content
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,31 @@ def by_header(source: VersionSource, header: Callable[[str], str | None]) -> Tol
     return Told("header", value.encode("utf-8", "surrogateescape")) if value else None
 
 
-def by_content(source: VersionSource, content: bytes, header: Callable[[str], str | None]) -> Told:
+Erase = Callable[[re.Pattern[str], str], str | None]
+"""The text with a mark for all that matches ("a" and "b" around it must not become "ab"); None: too slow."""
+
+
+def erased(expression: re.Pattern[str], text: str) -> str | None:
+    """Takes as long as it takes."""
+    return expression.sub("\0", text)
+
+
+def by_content(
+    source: VersionSource, content: bytes, header: Callable[[str], str | None], erase: Erase = erased
+) -> Told:
     """What the fields and the content tell.
 
     Args:
         content: without its content codings.
         header: gives the response's field of a name, or None.
+        erase: takes out what `ignore_text` matches.
     """
     lacks: list[Lack] = []
     document = _document(source, content, lacks)
     modified = _modified(source, document, lacks)
     kind, identity = _named(source, document, header, lacks)
     if identity is None:
-        kind, identity = _reduced(source, document, content, lacks)
+        kind, identity = _reduced(source, document, content, lacks, erase)
     return Told(kind, identity, modified, tuple(lacks))
 
 
@@ -153,7 +166,7 @@ def _named(
 
 
 def _reduced(
-    source: VersionSource, document: Any, content: bytes, lacks: list[Lack]
+    source: VersionSource, document: Any, content: bytes, lacks: list[Lack], erase: Erase
 ) -> tuple[str, bytes | None]:
     """The content without what is ignored."""
     if source.ignore and document is not _NOTHING:
@@ -164,8 +177,10 @@ def _reduced(
             lacks.append(Lack(Fault.NOT_JSON, "the content"))
         return kind, identity
     if source.ignore_text is not None:
-        # What is left out leaves a mark: "a" and "b" around it must not become "ab".
-        text = source.ignore_text.sub("\0", content.decode("utf-8", "surrogateescape"))
+        text = erase(source.ignore_text, content.decode("utf-8", "surrogateescape"))
+        if text is None:
+            lacks.append(Lack(Fault.TOO_SLOW, "the content"))
+            return "", None
         return "text", text.encode("utf-8", "surrogateescape")
     return "", None
 

@@ -84,6 +84,22 @@ async def test_ignored_text(legacy: Legacy, start_proxy: StartProxy, connect: Co
     assert (await client.request("PUT", "/page", ("If-Match", str(tag)), body=b"x")).status == 201
 
 
+async def test_text_on_which_the_expression_takes_too_long_counts_whole(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect
+) -> None:
+    """Who may write content must not be able to stop the proxy with it."""
+    proxy, client = await one(start_proxy, connect, ignore_text="(?s)<!--.*?-->")
+    legacy.put("/page", "<!--" * 100_000)
+    tag = (await client.request("GET", "/page"))["ETag"]
+    assert tag is not None
+    assert (await client.request("GET", "/page", ("If-None-Match", tag))).status == 304
+    assert proxy.count("precondition_unfit_content_total", fault="too_slow") == 2
+    legacy.put("/page", "a<!-- 1 -->")
+    tag = (await client.request("GET", "/page"))["ETag"]
+    legacy.put("/page", "a<!-- 2 -->")
+    assert (await client.request("GET", "/page", ("If-None-Match", str(tag)))).status == 304
+
+
 @pytest.mark.parametrize(
     ("version", "first", "second"),
     [
