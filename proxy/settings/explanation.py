@@ -81,7 +81,15 @@ def _house(settings: Settings) -> Iterator[tuple[str, str]]:
         Forwarded.NONE: "nothing",
     }[settings.forwarded]
     trusted = listed(map(str, settings.trusted_proxies), "and") if settings.trusted_proxies else "nobody"
+    if settings.tracing.enabled:
+        yield "tracing", _traced(settings)
     yield "clients", f"the backend is told of them {told}; {trusted} is believed when speaking for others"
+
+
+def _traced(settings: Settings) -> str:
+    wanted = settings.tracing
+    share = "as OTEL_TRACES_SAMPLER says" if wanted.sample is None else f"{wanted.sample:.3g} of new traces"
+    return f"spans to {wanted.endpoint or 'where the OTEL_* variables say'}, {share}"
 
 
 def _bound(address: str) -> str:

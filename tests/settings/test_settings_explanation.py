@@ -22,7 +22,7 @@ from proxy.rules.routing import (
     Verify,
     WeakIfMatch,
 )
-from proxy.settings import explained, load
+from proxy.settings import Settings, coherence, explained, load
 from proxy.settings.explanation import route_words, warnings
 
 CHECKED = "conditions are checked where a request has one"
@@ -117,3 +117,20 @@ def test_the_whole_of_a_small_configuration() -> None:
         "  /s/{p*}: forwarded as it is, nothing is looked at\n"
         f"  all other paths: {CHECKED}; {WAIT}"
     )
+
+
+@pytest.mark.parametrize(
+    ("tracing", "words"),
+    [
+        ({"enabled": False, "sample": 1}, None),
+        ({"enabled": True}, "spans to where the OTEL_* variables say, as OTEL_TRACES_SAMPLER says"),
+        (
+            {"enabled": True, "endpoint": "http://jaeger:4318", "sample": 0.1},
+            "spans to http://jaeger:4318, 0.1 of new traces",
+        ),
+    ],
+)
+def test_where_traces_go(tracing: dict[str, Any], words: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coherence, "TRACING_PACKAGE", "json")  # whether the extra is installed or not
+    said = explained(Settings.model_validate({"upstream": "http://b", "tracing": tracing}))
+    assert re.findall("^tracing +(.*)$", said, re.M) == ([] if words is None else [words])
