@@ -145,7 +145,7 @@ def test_refusals_are_zero_before_the_first(
 
 RARE = {
     "suspicions_judged_total": ("finding", {"unstable", "written"}),
-    "unfit_content_total": ("fault", {"not_json", "missing", "unusable"}),
+    "unfit_content_total": ("fault", {"not_json", "missing", "unusable", "too_slow"}),
     "mended_tags_total": ("how", {"suffix", "weak"}),
     "ignored_conditions_total": ("condition", {"If-Modified-Since", "If-Unmodified-Since"}),
 }
