@@ -36,7 +36,7 @@ async def reread(house: House, visit: Visit) -> Found | Relayed | None:
 
 def told(house: House, visit: Visit, reply: Reply) -> Recorded:
     """The version as the write's response tells it."""
-    if not tells_version(visit.route, visit.method, reply.status, reply.headers):
+    if visit.alias is not None or not tells_version(visit.route, visit.method, reply.status, reply.headers):
         return UNKNOWN
     modified = parse_http_date(reply.headers.get("Last-Modified", ""), now_year=house.now_year())
     return Known((Version(strong_tag(reply.headers), modified, variant=visit.mark),))

@@ -54,6 +54,7 @@ def errors(data: Mapping[str, Any]) -> list[InitErrorDetails]:
         *_workers(data),
         *_routes(data),
         *_templates(data),
+        *_collections(data),
         *_tracing(data),
     ]
 
@@ -153,6 +154,21 @@ def _rivals(route: _Written, earlier: Sequence[_Written]) -> list[_Written]:
         fewer = [rival for rival in needed if rival is not other]
         needed = fewer if covered(route.reach, [rival.reach for rival in fewer]) else needed
     return needed
+
+
+def _collections(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+    """Nothing that is recorded of members may be believed, which `verify: never` would."""
+    written = data.get("defaults")
+    defaults = written if isinstance(written, Mapping) else {}
+    places: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [(("defaults",), defaults)]
+    routes = data.get("routes")
+    for at, raw in enumerate(routes if isinstance(routes, (list, tuple)) else ()):
+        if isinstance(raw, Mapping) and {"collections", "verify"} & raw.keys():
+            places.append((("routes", at), {**defaults, **raw}))
+    for loc, options in places:
+        if _attempt(switch, options.get("collections"), False) and options.get("verify") == "never":
+            what = '"never" believes versions of members that have gone with their collection'
+            yield _error((*loc, "verify"), what, "leave it out, or write collections: false")
 
 
 def _templates(data: Mapping[str, Any]) -> Iterator[InitErrorDetails]:

@@ -149,7 +149,7 @@ def _versions(route: Route) -> Iterator[str]:
         yield "a DELETE, MOVE or COPY is one of all below; it and writes there wait for each other"
         yield "the backend is asked before every conditional write"
     if route.resource is not None:
-        yield f"a write here is one of {route.resource}: conditions, waiting and tags are that resource's"
+        yield f"a write here is a write of {route.resource}: conditions, waiting and tags are that resource's"
     if route.invalidates:
         yield f"a write also changes {listed(route.invalidates, 'and')}"
     yield from _sources(route)

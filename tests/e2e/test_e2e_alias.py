@@ -184,6 +184,23 @@ async def test_the_responses_tag_is_no_version_of_the_resource(
     assert (await client.request("PUT", "/items/5", ("If-Match", '"2"'), body=b"y")).status == 204
 
 
+async def test_nor_is_it_where_the_resource_cannot_be_read_any_more(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect
+) -> None:
+    legacy.put("/items/5", etag='"1"')
+
+    async def closes(exchange: Exchange) -> None:
+        legacy.put("/items/5", await exchange.content(), etag='"2"', status=403)
+        await exchange.answer(200, ("ETag", '"form"'))
+
+    legacy.on("PUT", "/items/5/update", closes)
+    client = connect(await start_proxy(routes=[ALIAS]))
+    tag = ("If-Match", '"1"')
+    assert (await client.request("PUT", "/items/5/update", tag, body=b"x")).status == 200
+    assert (await client.request("PUT", "/items/5", ("If-Match", '"form"'), body=b"y")).status == 403
+    assert legacy.seen("PUT", "/items/5") == []
+
+
 async def test_a_resource_that_may_be_another_one_is_refused(
     legacy: Legacy, start_proxy: StartProxy, connect: Connect
 ) -> None:

@@ -122,6 +122,8 @@ IN_FILE = [
     ("routes: [{match: '/a/{id}/x', resource: a}]\n", "1:41", 'routes[0].resource: "a" does not begin with a slash', "write /a"),
     ("routes: [{match: '/a/{id}', resource: '/a/{id}'}]\n", "1:39", 'routes[0].resource: "/a/{id}" is the route\'s own match', "leave it out, or name another path"),
     ("defaults: {resource: /a}\n",                "1:12", "defaults.resource: is not a known setting",                 "did you mean require?"),
+    ("defaults: {collections: true, verify: never}\n", "1:39", 'defaults.verify: "never" believes versions of members that have gone with their collection', "leave it out, or write collections: false"),
+    ("defaults: {verify: never}\nroutes: [{match: /a, collections: true}]\n", "2:10", 'routes[0].verify: "never" believes versions of members that have gone with their collection', "leave it out, or write collections: false"),
     ("defaults:\n  invalidates: ['/b/{nr}']\n",    "2:17", 'defaults.invalidates[0]: "/b/{nr}" names {nr}, which the route\'s match does not have', "write it without parameters: the match has none"),
     # -- together
     ("store: {lease: 30s}\n",                      "1:16", "store.lease: 30s is not longer than upstream.timeout (30s): a claim would end while its write may still be under way", "write 35s or more, or leave it out"),

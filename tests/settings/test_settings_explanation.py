@@ -43,7 +43,7 @@ ROUTES = [
     (Route(after_write=AfterWrite.FORGET, **NO_GUARD),                      [CHECKED, "after a write the version is unknown until the next read"]),
     (Route(etag_on_write=EtagOnWrite.ALWAYS, **NO_GUARD),                   [CHECKED, "a write is always answered with the new ETag"]),
     (Route(collections=True, verify=Verify.ALWAYS, **NO_GUARD),             [CHECKED, "a DELETE, MOVE or COPY is one of all below; it and writes there wait for each other", "the backend is asked before every conditional write"]),
-    (Route(resource="/a/{id}", **NO_GUARD),                                 [CHECKED, "a write here is one of /a/{id}: conditions, waiting and tags are that resource's"]),
+    (Route(resource="/a/{id}", **NO_GUARD),                                 [CHECKED, "a write here is a write of /a/{id}: conditions, waiting and tags are that resource's"]),
     (Route(invalidates=("/a", "/b"), **NO_GUARD),                           [CHECKED, "a write also changes /a and /b"]),
     (Route(hash_limit=64 << 10, **NO_GUARD),                                [CHECKED, "bodies up to 64KiB get an ETag"]),
     (Route(case_insensitive=True, trailing_slash="same", merge_slashes=True, **NO_GUARD), [CHECKED, "upper and lower case are the same", "a last slash makes no difference", "several slashes count as one"]),
