@@ -324,9 +324,13 @@ async def test_each_request_gets_a_whole_line(
 
 async def failure(upstream: str, environment: dict[str, str], **flags: str) -> str:
     """What a proxy says that does not come to serve."""
-    with pytest.raises(AssertionError) as caught:
-        await process(upstream, {"PROXY_WORKERS": "2"} | environment, **flags)
-    return str(caught.value)
+    try:
+        proxy = await process(upstream, {"PROXY_WORKERS": "2"} | environment, **flags)
+    except AssertionError as failed:
+        return str(failed)
+    proxy.terminate()
+    await proxy.ended()
+    pytest.fail("it serves")
 
 
 async def test_what_a_worker_cannot_use_ends_the_proxy(redis: RedisServer) -> None:
