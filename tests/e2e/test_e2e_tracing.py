@@ -73,7 +73,7 @@ async def test_a_requests_spans(
     spans = await collector.trace(TRACE)
     own = server(spans)
     assert answer.status == own["http.response.status_code"] == status
-    assert collector.story(TRACE) == sorted([own.name, *(f"{own.name} {below}" for below in story)])
+    await collector.tells(TRACE, [own.name, *(f"{own.name} {below}" for below in story)])
     told = (own[f"precondition.{what}"] for what in ("outcome", "condition", "reason"))
     assert " ".join(filter(None, told)) == outcome
     assert own.parent == CALLER
@@ -242,7 +242,7 @@ async def test_a_refusal_before_the_content_is_here(
     spans = await collector.trace(TRACE)
     own = server(spans).name
     below = ["look", "decision", "decision > probe", "decision > probe > GET", "decision > observe"]
-    assert collector.story(TRACE) == sorted([own, *(f"{own} > {one}" for one in below)])
+    await collector.tells(TRACE, [own, *(f"{own} > {one}" for one in below)])
     decision = named(spans, "decision")
     assert (decision["precondition.early"], decision["precondition.outcome"]) == (True, "refused")
     assert named(spans, "probe")["precondition.probe.reason"] == "unknown"

@@ -94,6 +94,14 @@ class Collector:
         except TimeoutError:
             raise AssertionError(f"only these spans came: {self.story()}") from None
 
+    async def tells(self, trace: str, story: list[str]) -> None:
+        """Holds the spans of a trace against a story, once there are as many of them.
+
+        What goes on beside the response comes after the request's own span.
+        """
+        await self.until(lambda: len(self.story(trace)) >= len(story))
+        assert self.story(trace) == sorted(story)
+
     def story(self, trace: str | None = None) -> list[str]:
         """What the spans of a trace, or all, say: one line each, the names of its parents first."""
         by_id = {span.id: span for span in self.spans if trace in (None, span.trace)}
