@@ -65,16 +65,25 @@ class Connection(Line):
                 if not self._messages:
                     if self._half_closed:
                         break
-                    await self._next()
+                    self._waiter = self._loop.create_future()
+                    try:
+                        await self._waiter
+                    finally:
+                        self._waiter = None
                 message, payload = self._take()
                 self._request_in_progress = True
                 try:
                     keep = await self._one(message, payload)
                 finally:
-                    self._in_progress_ended()
+                    self._request_in_progress = False
+                    self._payload = None
+                    if self._handler_waiter is not None and not self._handler_waiter.done():
+                        self._handler_waiter.set_result(None)
                 if not keep or self._close or self._force_close:
                     break
-                self._stay_open()
+                self._next_keepalive_close_time = now = self._loop.time() + self._keepalive_timeout
+                if self._keepalive_handle is None:
+                    self._keepalive_handle = self._loop.call_at(now, self._process_keepalive)
         except asyncio.CancelledError:
             self.force_close()
             raise
@@ -88,13 +97,6 @@ class Connection(Line):
             self._task_handler = None
             self._close_when_sent()
 
-    async def _next(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
         message, payload = self._messages.popleft()
         if self._parser is not None:
@@ -102,18 +104,6 @@ class Connection(Line):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
         return message, payload
-
-    def _in_progress_ended(self) -> None:
-        self._request_in_progress = False
-        self._payload = None
-        if self._handler_waiter is not None and not self._handler_waiter.done():
-            self._handler_waiter.set_result(None)
-
-    def _stay_open(self) -> None:
-        close_time = self._loop.time() + self._keepalive_timeout
-        self._next_keepalive_close_time = close_time
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
     # -- one request ---------------------------------------------------------------------------------------
 

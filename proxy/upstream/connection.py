@@ -12,7 +12,7 @@ from collections.abc import Callable
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
-from proxy.upstream import Call, Fields, Source
+from proxy.upstream import Call, Source
 from proxy.upstream.framing import Framer, FramingError, NoBody, UntilClose, body_framer
 from proxy.upstream.head import HeadReader, persistent
 from proxy.upstream.last_words import last_words
@@ -88,7 +88,8 @@ class Connection(Wire):
         Raises:
             UpstreamBroken, UpstreamTimeout, BodyError; `Unanswered` where the connection just died.
         """
-        if not self.usable:
+        transport = self._transport
+        if self._gone or transport is None or transport.is_closing():
             raise UpstreamBroken(f"{self._backend} closed the connection at once", maybe_applied=False)
         if call.permit is not None:
             self._ask(call.permit)
@@ -104,7 +105,7 @@ class Connection(Wire):
             self.write(head)
             self.write(body)
         else:
-            self.write(head + body)
+            transport.write(head + body)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -212,8 +213,8 @@ class Connection(Wire):
         self._deadline.clear()
         self._waiter = self._call = None
         if rest and framer.length == len(rest):  # all of it at once, as that of nearly every small response
-            reply.put(rest)
-            self._whole(reply, framer, ())
+            reply.arrived(rest)
+            self._free(framer)
         else:
             self._reply = reply
             self._body(reply, rest)
@@ -241,8 +242,7 @@ class Connection(Wire):
 
     def _may_stay(self, message: RawResponseMessage, framer: Framer) -> bool:
         """Whether another request may follow, as far as the head tells."""
-        bodiless = isinstance(framer, NoBody)
-        if not persistent(message, bodiless=bodiless):
+        if not persistent(message, bodiless=isinstance(framer, NoBody)):
             return False
         # RFC 9112 section 9.5: an answer to half a request leaves the other half unsent.
         return not self._sending()
@@ -269,10 +269,10 @@ class Connection(Wire):
         """The body is whole: the connection is free, or of no more use."""
         self._reply = None
         self._deadline.clear()
-        self._whole(reply, framer, framer.trailers())
+        reply.finish(framer.trailers())
+        self._free(framer)
 
-    def _whole(self, reply: BackendReply, framer: Framer, trailers: Fields) -> None:
-        reply.finish(trailers)
+    def _free(self, framer: Framer) -> None:
         if self._keep and not framer.excess and self.usable:
             self._on_free(self)
         elif self._sending():

@@ -78,7 +78,7 @@ class Pool:
         self._idle_timeout = idle_timeout
         self._max_connections = max_connections
         self._meter = meter
-        self._clock: Callable[[], float] | None = None
+        self._now: Callable[[], float] = self._first_now
         self._idle: list[Connection] = []  # the one used last is the last
         self._open = 0
         self._line: deque[asyncio.Future[Connection | None]] = deque()
@@ -134,11 +134,10 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
 
-    def _now(self) -> float:
+    def _first_now(self) -> float:
         """The event loop's time; the loop is looked up once (a system call each time before Python 3.12)."""
-        if self._clock is None:
-            self._clock = asyncio.get_running_loop().time
-        return self._clock()
+        self._now = asyncio.get_running_loop().time
+        return self._now()
 
     # Getting a connection.
 
@@ -211,12 +210,10 @@ class Pool:
         now = self._now()
         if self._max_idle == 0 or (self._line and now < self._wary_until):
             connection.close()
-        elif (turn := self._next_turn()) is not None:
+            return
+        if self._line and (turn := self._next_turn()) is not None:
             turn.set_result(connection)
-        else:
-            self._keep(connection, now)
-
-    def _keep(self, connection: Connection, now: float) -> None:
+            return
         if len(self._idle) >= self._max_idle:
             self._idle.pop(0).close()
         connection.idle_since = now

@@ -175,6 +175,12 @@ class BackendReply:
                 self._line.watch(self._body_timeout)
         return self._size <= self._high
 
+    def arrived(self, whole: bytes) -> None:
+        """All content at once, before anybody asked for it."""
+        self._pieces.append(whole)
+        self._size = len(whole)
+        self._line = None
+
     def finish(self, trailers: Fields) -> None:
         """The body has ended as it should: the connection is somebody else's now."""
         self._trailers = trailers
