@@ -93,10 +93,13 @@ def _told(request: Request, answer: Answer, seconds: float) -> Told:
         condition=trace.condition,
         reason=trace.reason,
         held=held[:200],
-        tag=next((value.decode("utf-8", "replace") for name, value in answer.fields if _is_etag(name)), ""),
+        tag=_tag(answer),
         unknown=trace.applied_unknown,
     )
 
 
-def _is_etag(name: bytes) -> bool:
-    return len(name) == 4 and name.lower() == b"etag"
+def _tag(answer: Answer) -> str:
+    for name, value in answer.fields:
+        if len(name) == 4 and name.lower() == b"etag":
+            return value.decode("utf-8", "replace")
+    return ""

@@ -8,7 +8,7 @@ from dataclasses import replace as changed
 from proxy.errors import StoreUnavailable, UpstreamError
 from proxy.gate.probe import Found, Relayed, probe
 from proxy.gate.visit import House, Visit
-from proxy.rules.aftermath import strong_tag, tells_version
+from proxy.rules.aftermath import told_version
 from proxy.rules.dates import parse_http_date
 from proxy.rules.versions import UNKNOWN, Known, Recorded, Version
 from proxy.upstream import Reply
@@ -36,10 +36,14 @@ async def reread(house: House, visit: Visit) -> Found | Relayed | None:
 
 def told(house: House, visit: Visit, reply: Reply) -> Recorded:
     """The version as the write's response tells it."""
-    if visit.alias is not None or not tells_version(visit.route, visit.method, reply.status, reply.headers):
+    if visit.alias is not None:
         return UNKNOWN
-    modified = parse_http_date(reply.headers.get("Last-Modified", ""), now_year=house.now_year())
-    return Known((Version(strong_tag(reply.headers), modified, variant=visit.mark),))
+    tag = told_version(visit.route, visit.method, reply.status, reply.headers)
+    if tag is None:
+        return UNKNOWN
+    text = reply.headers.get("Last-Modified")
+    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
+    return Known((Version(tag, modified, variant=visit.mark),))
 
 
 def dated(before: Recorded, after: Recorded) -> Recorded:

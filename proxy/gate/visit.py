@@ -13,6 +13,7 @@ from proxy.gate.outgoing import Outgoing
 from proxy.gate.selectors import Selectors
 from proxy.gate.suspicion import Suspicion
 from proxy.gate.told import Complaints
+from proxy.rules.etags import Tags
 from proxy.rules.minting import Minter
 from proxy.rules.preconditions import Conditions
 from proxy.rules.resources import Target
@@ -77,9 +78,12 @@ class House:
         memory_body: content up to so many bytes is kept in memory before a write.
         key_of: the name of the resource behind a target that a response or a template names.
         held: how many claims this process holds now.
+        writing: how many guarded writes are under way, those of clients that left included.
+        refused: the If-Match that each resource was last refused for; only ever a hint.
+        endings: claims that are being ended, beside the answers to their writes.
+        renewals: keeps the claims of writes that are under way.
         complaints: about content that a route's `version` does not fit.
         selectors: by which fields the backend selected what a tag was shown for.
-        finish: runs a write to its end, even where its client leaves.
     """
 
     store: Store
@@ -96,6 +100,7 @@ class House:
     key_of: Callable[[str, Request], str | None]
     held: int = 0
     writing: int = 0
+    refused: dict[str, Tags] = field(default_factory=dict)
     endings: set[asyncio.Future[bool]] = field(default_factory=set)
     renewals: Renewals = field(init=False)
     selectors: Selectors = field(default_factory=Selectors)

@@ -30,36 +30,45 @@ from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.upstream import Reply, Source
 
 _log = logging.getLogger("proxy.gate")
+_MOST_REFUSED = 4096
 
 
 async def write(house: House, visit: Visit) -> Answer:
     """Answers an unsafe request."""
-    lacking = visit.method in visit.route.require and not visit.conditions.guards
+    guards = visit.conditions.guards
+    lacking = not guards and visit.method in visit.route.require
     if visit.reporting:
         return await _reported(house, visit, lacking=lacking)
     if lacking and not tolerated(visit):
         return required(visit)
-    guarded = visit.method in visit.route.guard or visit.route.collections or visit.whole
-    if visit.conditions.guards or guarded or visit.dav_if is not None:
-        return await _guarded(house, visit)
-    return await _unclaimed(house, visit)
-
-
-async def _guarded(house: House, visit: Visit) -> Answer:
-    """A write that is checked, or that others are checked against."""
-    body = visit.request.body
-    body.check_length()
-    content: bytes | Spool | None = body.complete()
+    guarded = guards or visit.method in visit.route.guard or visit.route.collections or visit.whole
+    if not guarded and visit.dav_if is None:
+        return await _unclaimed(house, visit)
+    content: bytes | Spool | None = visit.request.body.complete()
     if content is None:
-        refusal = await _early(house, visit)
+        found = await _awaited(house, visit)
+        if isinstance(found, Answer):
+            return found
+        content = found
+    elif visit.key in house.refused and house.refused[visit.key] == visit.conditions.if_match:
+        refusal = await _early(house, visit)  # as a moment ago: most likely again, and without a claim
         if refusal is not None:
             return refusal
-        content = await body.collect(house.memory_body, hashed=recognised(visit))
     house.writing += 1
     try:
         return await _claimed(house, visit, content)
     finally:
         house.writing -= 1
+
+
+async def _awaited(house: House, visit: Visit) -> bytes | Spool | Answer:
+    """The content that is still on its way; or a refusal, which needs none."""
+    body = visit.request.body
+    body.check_length()
+    refusal = await _early(house, visit)
+    if refusal is not None:
+        return refusal
+    return await body.collect(house.memory_body, hashed=recognised(visit))
 
 
 async def _early(house: House, visit: Visit) -> Answer | None:
@@ -108,6 +117,7 @@ async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: 
     visit.erased = holding.erased
     checked = await check(house, visit, holding.recorded)
     if isinstance(checked, Refused):
+        _note_refusal(house, visit)
         first: Answer | None = None
         if checked.failed and visit.route.replay:
             first = await again(house, visit, content, overlapped=holding.overlapped)
@@ -171,6 +181,14 @@ async def _refreshed(
         # Somebody else may have written before we looked: no tag that is not the write's own.
         answer.fields = replace(answer.fields, b"ETag", None)
     return answer
+
+
+def _note_refusal(house: House, visit: Visit) -> None:
+    """A client that was refused often comes again with the same tag, and others have it too."""
+    if visit.conditions.if_match is not None:
+        if len(house.refused) >= _MOST_REFUSED:
+            house.refused.clear()
+        house.refused[visit.key] = visit.conditions.if_match
 
 
 def _whole_at_once(reply: Reply) -> bool:

@@ -45,15 +45,16 @@ def aftermath(route: Route, method: str, status: int, headers: CIMultiDictProxy[
         return Aftermath.UNSETTLED
     if status >= 400 or status == _ACCEPTED or route.after_write is AfterWrite.FORGET:
         return Aftermath.UNKNOWN
-    told = route.after_write is AfterWrite.RESPONSE and tells_version(route, method, status, headers)
-    return Aftermath.RESPONSE if told else Aftermath.REREAD
+    if route.after_write is AfterWrite.RESPONSE and told_version(route, method, status, headers) is not None:
+        return Aftermath.RESPONSE
+    return Aftermath.REREAD
 
 
-def tells_version(route: Route, method: str, status: int, headers: CIMultiDictProxy[str]) -> bool:
-    """Whether a write's response has the tag of what it wrote, the one that GETs are shown."""
-    if status >= 300 or method not in _TELL_OF_TARGET or strong_tag(headers) is None:
-        return False
-    return route.version is None  # else the tag is none of those that clients are shown
+def told_version(route: Route, method: str, status: int, headers: CIMultiDictProxy[str]) -> EntityTag | None:
+    """The tag of what a write wrote, where its response has the one that GETs are shown."""
+    if status >= 300 or method not in _TELL_OF_TARGET or route.version is not None:
+        return None  # with a `version`, the backend's tag is none of those that clients are shown
+    return strong_tag(headers)
 
 
 def strong_tag(headers: CIMultiDictProxy[str]) -> EntityTag | None:

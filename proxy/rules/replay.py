@@ -32,7 +32,6 @@ _OF_ONE_ATTEMPT: Final = (
 )
 _OF_ONE_ATTEMPT_TOO: Final = (b"x-b3-", b"x-datadog-", b"x-envoy-")
 
-_SENDERS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
 _ADDRESSES: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 
 # Not to be told a second time: when the first answer was made, and what is secret or for its connection.
@@ -53,7 +52,8 @@ def recognisable(conditions: Conditions, headers: Headers) -> bool:
         return False  # never refused
     if "Idempotency-Key" in headers:
         return True
-    return conditions.if_none_match is None and any(name in headers for name in _SENDERS)
+    sent = "Authorization" in headers or "Cookie" in headers or "Proxy-Authorization" in headers
+    return sent and conditions.if_none_match is None
 
 
 def head(names: Sequence[str], peer: str, fields: Iterable[Line]) -> Iterator[bytes]:

@@ -74,8 +74,9 @@ def encode(version: Version) -> str:
     """
     modified = "" if version.modified is None else str(version.modified)
     flags = ("m" if version.minted else "") + ("s" if version.shared_second else "")
-    tags = " ".join(str(tag) if tag else "-" for tag in (version.etag, version.weak))
-    return f"{modified};{flags};{tags}"
+    etag = "-" if version.etag is None else str(version.etag)
+    weak = "-" if version.weak is None else str(version.weak)
+    return f"{modified};{flags};{etag} {weak}"
 
 
 def decode(line: str, variant: str = "") -> Version:

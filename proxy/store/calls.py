@@ -53,15 +53,9 @@ class Calls:
         self._meter = meter
         self._known_place = lru_cache(maxsize=_PLACES)(self._find_place)
 
-    def group(self, key: str) -> int:
-        """The group that a resource belongs to."""
-        if self._servers.groups == 1:
-            return 0
-        return digest(key)[0] % self._servers.groups
-
     def life(self, key: str) -> Life:
         """The incarnation of a resource's group."""
-        return self._lives[self.group(key)]
+        return self._lives[0] if self._servers.groups == 1 else self._place(key)[0]
 
     def call(
         self, name: str, key: str, words: tuple[Word, ...] = (), incarnation: str = "", kept: bytes = b""
@@ -86,8 +80,8 @@ class Calls:
             incarnation: in which the script is to run; the present one if left out.
             kept: the name of an answer that the script keeps or recalls, if it does.
         """
-        group, entry = self._known_place(key) if len(key) <= _LONGEST else self._find_place(key)
-        life = self._lives[group]
+        life, keys = self._place(key)
+        group = life.group
         believed = incarnation or life.id
         if not believed:
             done(self._servers.fault(group) or stranger())
@@ -95,12 +89,9 @@ class Calls:
         if name in _FORGETFUL:
             self._mirror.drop(key)
         self._lives.used()
-        keys: tuple[str, ...] = (entry, self._lives.key(group))
         if kept:
-            keys = (
-                *keys,
-                f"{self._prefix}:{{{group}}}:answer:{base64.urlsafe_b64encode(kept)[:22].decode()}",
-            )
+            name_of_answer = base64.urlsafe_b64encode(kept)[:22].decode()
+            keys = (*keys, f"{self._prefix}:{{{group}}}:answer:{name_of_answer}")
         answered = self._answered(name, key, life, believed, done)
         self._servers.send(group, scripts()[name], keys, (believed, self._ttl, *words), answered)
 
@@ -119,12 +110,18 @@ class Calls:
 
         return answered
 
-    def _find_place(self, key: str) -> tuple[int, str]:
-        """The group of a resource, and its key in Redis: a hash, so that a long path costs no memory."""
+    def _place(self, key: str) -> tuple[Life, tuple[str, ...]]:
+        return self._known_place(key) if len(key) <= _LONGEST else self._find_place(key)
+
+    def _find_place(self, key: str) -> tuple[Life, tuple[str, ...]]:
+        """The group of a resource and its key in Redis (a hash, so that a long path costs no memory).
+
+        The group's incarnation goes with it.
+        """
         whole = digest(key)
         group = whole[0] % self._servers.groups
         name = base64.urlsafe_b64encode(whole)[:22].decode()
-        return group, f"{self._prefix}:{{{group}}}:{name}"
+        return self._lives[group], (f"{self._prefix}:{{{group}}}:{name}", self._lives.key(group))
 
 
 def stranger() -> StoreUnavailable:

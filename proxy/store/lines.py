@@ -18,8 +18,10 @@ def outcome_words(outcome: Recorded, *, kept: bool) -> tuple[Word, ...]:
         return ("unknown",)
     if outcome is ABSENT:
         return ("absent",)
-    pairs = ((_bytes(version.variant), _bytes(encode(version))) for version in outcome.versions)
-    return ("kept" if kept else "known", *(word for pair in pairs for word in pair))
+    words: list[Word] = ["kept" if kept else "known"]
+    for version in outcome.versions:
+        words += (_bytes(version.variant), _bytes(encode(version)))
+    return tuple(words)
 
 
 def seen_words(version: Version | Absent) -> tuple[Word, ...]:
@@ -37,16 +39,16 @@ def recorded(words: list[Reply]) -> Recorded:
     if kind != b"known":
         return UNKNOWN
     try:
-        versions = (
-            decode(_text(line), _text(name)) for name, line in zip(pairs[::2], pairs[1::2], strict=True)
-        )
-        return Known(tuple(versions))
+        named = zip(pairs[::2], pairs[1::2], strict=True)
+        return Known(tuple([decode(_text(line), _text(name)) for name, line in named]))
     except ValueError:
         return UNKNOWN
 
 
 def erased(word: bytes) -> tuple[Version, ...]:
     """The versions in `m`."""
+    if not word:
+        return ()
     try:
         return tuple(decode(line) for line in _text(word).split("\n") if line)
     except ValueError:

@@ -118,11 +118,10 @@ class Lives:
         """The incarnation's own key, in the group's slot."""
         return self._keys[group]
 
-    def stamp(self, group: int) -> Stamp | None:
+    def stamp(self, life: Life) -> Stamp | None:
         """The latest moment seen of the group's clock; None without a present incarnation."""
         if not self._busy:
             self.used()
-        life = self._lives[group]
         clock = life.clock
         if not life.id or self.now() - clock.seen > self._oldest_stamp:
             return None

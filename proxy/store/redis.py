@@ -198,7 +198,7 @@ class RedisStore:
     # The door.
 
     def stamp(self, key: str) -> Stamp | None:
-        return self._lives.stamp(self._calls.group(key))
+        return self._lives.stamp(self._calls.life(key))
 
     def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
         if self._mirror.holds(key, stamp.incarnation, version, self._lives.now()):
