@@ -87,6 +87,15 @@ async def check(
             assert_never(decision)
 
 
+async def check_with_backend(house: House, visit: Visit, stamp: Stamp | None) -> Passed | Refused:
+    """The same of a condition that is most likely false, where nothing recorded would be believed anyway.
+
+    Raises:
+        StoreUnavailable, UpstreamError: as `check`.
+    """
+    return await _ask(house, visit, UNKNOWN, "mismatch", stamp)
+
+
 def _believed(house: House, visit: Visit, recorded: Recorded) -> tuple[Recorded, str]:
     """What the decision starts from, and why the backend would be asked."""
     recorded = _seen_here(visit, recorded)

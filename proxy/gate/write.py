@@ -9,7 +9,7 @@ from proxy.body import Spool
 from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.afterwards import dated, reread, told
-from proxy.gate.check import Refused, check, note_mended, required, tolerated
+from proxy.gate.check import Refused, check, check_with_backend, note_mended, required, tolerated
 from proxy.gate.dav_if import answer_for_ours
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, Relayed
@@ -25,7 +25,7 @@ from proxy.rules.aftermath import (
     own_tag,
 )
 from proxy.rules.fields import replace
-from proxy.rules.routing import OnStoreFailure
+from proxy.rules.routing import OnStoreFailure, Verify
 from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.upstream import Reply, Source
 
@@ -51,7 +51,7 @@ async def write(house: House, visit: Visit) -> Answer:
             return found
         content = found
     elif visit.key in house.refused and house.refused[visit.key] == visit.conditions.if_match:
-        refusal = await _early(house, visit)  # as a moment ago: most likely again, and without a claim
+        refusal = await _early(house, visit, again=True)
         if refusal is not None:
             return refusal
     house.writing += 1
@@ -71,18 +71,25 @@ async def _awaited(house: House, visit: Visit) -> bytes | Spool | Answer:
     return await body.collect(house.memory_body, hashed=recognised(visit))
 
 
-async def _early(house: House, visit: Visit) -> Answer | None:
-    """A refusal needs no content: it is told before `100 Continue`, and without a claim."""
+async def _early(house: House, visit: Visit, *, again: bool = False) -> Answer | None:
+    """A refusal needs no content: it is told before `100 Continue`, and without a claim.
+
+    Args:
+        again: whether the same condition was refused a moment ago, and so most likely is again.
+    """
     if not visit.conditions.guards:
         return None
     stamp = house.store.stamp(visit.key)
-    try:
-        recorded = await house.store.look(visit.key)
-    except StoreUnavailable:
-        if visit.route.on_store_failure is OnStoreFailure.REJECT:
-            raise
-        recorded = UNKNOWN
-    checked = await check(house, visit, recorded, stamp)
+    if again and visit.route.verify is not Verify.NEVER:
+        checked = await check_with_backend(house, visit, stamp)  # whatever is recorded: it tells
+    else:
+        try:
+            recorded = await house.store.look(visit.key)
+        except StoreUnavailable:
+            if visit.route.on_store_failure is OnStoreFailure.REJECT:
+                raise
+            recorded = UNKNOWN
+        checked = await check(house, visit, recorded, stamp)
     if not isinstance(checked, Refused):
         return None
     if checked.failed and visit.route.replay and await perhaps_again(house, visit):
