@@ -78,13 +78,14 @@ def seen_at_once(reply: Reply, house: House, seen_by: Visit) -> Representation |
     """What `look_at` finds, where nothing has to be waited for: a strong tag, or content that is here."""
     if seen_by.route.version is not None:
         return None
-    seen = _by_own_tag(reply, house, seen_by, seen_by.request.headers)
+    own = own_tag(reply.headers)
+    seen = _by_own_tag(own, reply, house, seen_by, seen_by.request.headers)
     if seen is not None and seen_by.conditions is not NONE and names_minted(seen_by.conditions):
         return None  # the content tells whether that tag is of what is shown
     if seen is None and house.minter is not None and reply.length is not None:
         if reply.length > seen_by.route.hash_limit or _streams(reply) or (body := reply.ready()) is None:
             return None
-        seen = _minted(house.minter, body, reply, house, seen_by, seen_by.request.headers)
+        seen = _minted(house.minter, body, own, reply, house, seen_by, seen_by.request.headers)
     if seen is not None and _VARY in reply.headers:
         house.selectors.note(seen_by.key, seen.version.etag, reply.headers, seen_by.request.headers)
     return seen
@@ -95,7 +96,8 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
         seen = await _by_source(source, reply, house, seen_by, asked, _coding(reply))
         seen.dated = source.modified is not None
         return seen
-    if (told := _by_own_tag(reply, house, seen_by, asked)) is not None:
+    own = own_tag(reply.headers)
+    if (told := _by_own_tag(own, reply, house, seen_by, asked)) is not None:
         if seen_by.conditions is not NONE and names_minted(seen_by.conditions):
             await _mint_besides(told, reply, house, seen_by, _coding(reply))
         return told
@@ -103,28 +105,36 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
         raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
-        version = Version(None, _modified(reply, house), weak=own_tag(reply.headers))
+        version = Version(None, _modified(reply, house), weak=own)
         return _named(version, version, body, reply, seen_by, asked, _coding(reply))
-    return _minted(house.minter, body, reply, house, seen_by, asked)
+    return _minted(house.minter, body, own, reply, house, seen_by, asked)
 
 
-def _by_own_tag(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation | None:
-    own = own_tag(reply.headers)
+def _by_own_tag(
+    own: EntityTag | None, reply: Reply, house: House, seen_by: Visit, asked: Headers
+) -> Representation | None:
     if own is None or own.weak:
         return None
-    version = Version(own, _modified(reply, house))
+    version = Version(own, _modified(reply, house), variant=seen_by.mark)
     return _named(version, version, None, reply, seen_by, asked, _coding(reply))
 
 
 def _minted(
-    minter: Minter, body: bytes, reply: Reply, house: House, seen_by: Visit, asked: Headers
+    minter: Minter,
+    body: bytes,
+    own: EntityTag | None,
+    reply: Reply,
+    house: House,
+    seen_by: Visit,
+    asked: Headers,
 ) -> Representation:
-    coding, modified, own = _coding(reply), _modified(reply, house), own_tag(reply.headers)
+    coding, modified = _coding(reply), _modified(reply, house)
     minted = minter.mint(seen_by.key, body, coding)
-    version = Version(minted, modified, minted=True, weak=own)
+    version = Version(minted, modified, minted=True, weak=own, variant=seen_by.mark)
     shown = Version(with_coding(minted, coding), modified, minted=True, weak=own) if coding else version
     seen = _named(version, shown, body, reply, seen_by, asked, "")
-    seen.settled = seen.settled and not _may_become_strong(reply, own, modified, house)
+    if own is not None and _may_become_strong(reply, modified, house):
+        seen.settled = False
     return seen
 
 
@@ -146,13 +156,13 @@ async def _mint_besides(
     seen.also = (replace(seen.version, etag=minted, minted=True),)
 
 
-def _may_become_strong(reply: Reply, own: EntityTag | None, modified: int | None, house: House) -> bool:
+def _may_become_strong(reply: Reply, modified: int | None, house: House) -> bool:
     """Whether the backend may soon have a strong tag for what has a weak one now.
 
     Apache's tags are weak until the second of the modification is over, since another one in it could not be
     told apart (RFC 9110 section 8.8.2.2). Recorded meanwhile, a version would seem to change though it stays.
     """
-    if own is None or modified is None:
+    if modified is None:
         return False
     date = parse_http_date(reply.headers.get("Date", ""), now_year=house.now_year())
     return date is not None and date - modified < _WEAK_SECONDS
@@ -217,7 +227,8 @@ def _named(
 ) -> Representation:
     variant = variant_of(reply.headers, asked, coding) if coding or _VARY in reply.headers else ""
     mark = seen_by.mark + variant if variant else seen_by.mark
-    version = Version(version.etag, version.modified, version.minted, version.weak, False, mark)
+    if version.variant != mark:
+        version = replace(version, variant=mark)
     validators = version.etag is not None or version.modified is not None
     return Representation(version, shown, body, validators and variant is not None)
 

@@ -30,7 +30,8 @@ from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.upstream import Reply, Source
 
 _log = logging.getLogger("proxy.gate")
-_MOST_REFUSED = 4096
+_MOST_REFUSED = 16_384
+_LONGEST_NAME = 256  # of a resource; a client could make thousands of longer ones up
 
 
 async def write(house: House, visit: Visit) -> Answer:
@@ -192,7 +193,7 @@ async def _refreshed(
 
 def _note_refusal(house: House, visit: Visit) -> None:
     """A client that was refused often comes again with the same tag, and others have it too."""
-    if visit.conditions.if_match is not None:
+    if visit.conditions.if_match is not None and len(visit.key) <= _LONGEST_NAME:
         if len(house.refused) >= _MOST_REFUSED:
             house.refused.clear()
         house.refused[visit.key] = visit.conditions.if_match

@@ -7,11 +7,11 @@ resource's name and keyed (HMAC, RFC 2104), so that it tells nothing about conte
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
 import zlib
+from binascii import b2a_base64
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ from proxy.rules.conditions import Conditions
 from proxy.rules.etags import EntityTag, Star, Tags
 
 _MINTED = re.compile(r"pp1\.[A-Za-z0-9_-]{22}(?:-([a-z0-9]+))?")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 _BASE_LENGTH = len("pp1.") + 22
 _MOST_CODINGS = 2
 _ALWAYS_DECODED = 1 << 20  # bytes: lists of much the same are packed tighter than one in 64
@@ -48,7 +49,7 @@ class Minter:
                 unknown coding, or a bomb: see `decode`) is hashed as it is, coding included.
         """
         mac = self._start.copy()
-        decoded = decode(content, coding)
+        decoded = decode(content, coding) if coding else content
         # What is hashed as it is never has the tag of other content that happens to look like it.
         undone = "" if decoded is not None else coding
         # Neither a key nor a field's value can hold NUL (RFC 9110 section 5.5), so it parts them.
@@ -83,7 +84,8 @@ class Minter:
 
 
 def _tag(mac: hmac.HMAC) -> EntityTag:
-    return EntityTag("pp1." + base64.urlsafe_b64encode(mac.digest()[:16]).decode("ascii")[:22])
+    digits = b2a_base64(mac.digest()[:16]).translate(_URL_SAFE)
+    return EntityTag("pp1." + digits[:22].decode("ascii"))
 
 
 def is_minted(tag: EntityTag) -> bool:
