@@ -11,7 +11,7 @@ import enum
 import html
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from proxy.rules.accept import Form, choose
@@ -79,7 +79,9 @@ def identified(problem: Problem, request_id: str) -> Problem:
         problem: without.
         request_id: printable ASCII, as the edge leaves it.
     """
-    return replace(problem, members={**problem.members, "request_id": request_id})
+    members = {**problem.members, "request_id": request_id}
+    kind, words = problem.kind, (problem.title, problem.detail, problem.recovery)
+    return Problem(problem.status, kind, *words, members, problem.fields)
 
 
 def render(problem: Problem, accept: Sequence[str] = ()) -> tuple[str, bytes]:
@@ -180,6 +182,8 @@ def legible(text: str) -> str:
 
     Half a surrogate pair is not a character: neither JSON parsers (RFC 8259 section 8.2) nor UTF-8 take it.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(_printable(character) for character in text)
 
 
