@@ -50,8 +50,10 @@ class Teller:
         self._metrics.request(trace.route, request.method, answer.status, seconds)
         if trace.outcome != "off":
             self._metrics.outcome(trace.route, request.method, trace.outcome, trace.condition, trace.reason)
-        if self._conflicts is not None and self._conflicts.wants(
-            request.method, trace.outcome, trace.resource, request.peer
+        if (
+            self._conflicts is not None
+            and trace.resource
+            and self._conflicts.wants(request.method, trace.outcome, trace.resource, request.peer)
         ):
             self._conflicts.tell(_told(request, answer, seconds))
         if self._access is not None:

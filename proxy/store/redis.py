@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, Self
 
 from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
-from proxy.rules.versions import Absent, Recorded, Version
+from proxy.rules.versions import Absent, Known, Recorded, Version
 from proxy.store import (
     INSIDE,
     PENDING,
@@ -255,7 +255,7 @@ class RedisStore:
         if keepsake is not None:
             name, words = keepsake.name, (*words, keepsake.words, round(keepsake.seconds * 1e3))
         ended: asyncio.Future[bool] = self._lives.loop().create_future()
-        done = partial(self._released, ended, claim, words, name)
+        done = partial(self._released, ended, claim, outcome, words, name)
         self._calls.send("release", claim.key, words, done, claim.incarnation, name)
         # Already on its way, and the next one's question stays behind it on the same connection.
         if turn := self._held.pop(claim.token, None):
@@ -263,11 +263,24 @@ class RedisStore:
         return ended
 
     def _released(
-        self, ended: asyncio.Future[bool], claim: Claim, words: tuple[Word, ...], name: bytes, reply: Reply
+        self,
+        ended: asyncio.Future[bool],
+        claim: Claim,
+        outcome: Recorded,
+        words: tuple[Word, ...],
+        name: bytes,
+        reply: Reply,
     ) -> None:
-        if isinstance(reply, Unanswered):
-            self._adopt_orphan(claim, words, name)
-        settle(ended, reply if isinstance(reply, Exception) else reply[1] == b"released")
+        if isinstance(reply, Exception):
+            if isinstance(reply, Unanswered):
+                self._adopt_orphan(claim, words, name)
+            settle(ended, reply)
+            return
+        released = reply[1] == b"released"
+        if released and reply[2] and isinstance(outcome, Known):
+            for version in outcome.versions:  # a GET that shows it need not record it again
+                self._mirror.put(claim.key, claim.incarnation, version, self._lives.now(), alone=False)
+        settle(ended, released)
 
     async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
         reply = await self._calls.call("recall", key, kept=name)

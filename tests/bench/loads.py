@@ -10,6 +10,7 @@ from pathlib import Path
 from machine import OTHER
 
 RESOURCES = 10_000
+FEW = 1000
 MILLION = 1_000_000
 Fields = tuple[tuple[str, str], ...]
 V1: Fields = (("If-Match", '"v1"'),)
@@ -51,9 +52,18 @@ FEW_GET, MANY_GET = "GET, of 1,000 resources", "GET, of 1,000,000 resources"
 FEW_PUT, MANY_PUT = "PUT, of 1,000 resources", "PUT, of 1,000,000 resources"
 
 LOADS = (
-    Load(TAGS, "/tagged/", ("naive", "nginx", "lua", "ours", "ours+log")),
-    Load(MINTED, "/plain/", ("naive", "nginx", "lua", "ours")),
-    Load(UNCHANGED, "/tagged/", ("naive", "lua", "ours"), fields=(("If-None-Match", '"v1"'),), expect=304),
+    # So few that a turn does not measure the first read of each minute again and again, which has Redis record
+    # what was seen. The rows of 1,000,000 resources say what those cost.
+    Load(TAGS, "/tagged/", ("naive", "nginx", "lua", "ours", "ours+log"), resources=FEW),
+    Load(MINTED, "/plain/", ("naive", "nginx", "lua", "ours"), resources=FEW),
+    Load(
+        UNCHANGED,
+        "/tagged/",
+        ("naive", "lua", "ours"),
+        fields=(("If-None-Match", '"v1"'),),
+        expect=304,
+        resources=FEW,
+    ),
     Load(PUT, "/tagged/", ("naive", "nginx", "lua", "ours", "ours+log"), "PUT", V1, expect=204),
     Load(REREAD, "/tagged/reread/", ("ours",), "PUT", V1, expect=204),
     Load(BY_RECORD, "/tagged/never/", ("ours",), "PUT", OLD, expect=412),
@@ -63,9 +73,9 @@ LOADS = (
     Load(HASHED, "/big/plain/", ("nginx", "ours"), connections=8, resources=1),
     Load(ONE_GET, "/tagged/", ("naive", "nginx", "lua", "ours"), connections=1),
     Load(ONE_PUT, "/tagged/", ("naive", "nginx", "lua", "ours"), "PUT", V1, 1, 204),
-    Load(FEW_GET, "/tagged/", ("ours",), resources=1000, shuffled=True),
+    Load(FEW_GET, "/tagged/", ("ours",), resources=FEW, shuffled=True),
     Load(MANY_GET, "/tagged/", ("ours",), resources=MILLION, shuffled=True),
-    Load(FEW_PUT, "/tagged/", ("ours",), "PUT", V1, expect=204, resources=1000, shuffled=True),
+    Load(FEW_PUT, "/tagged/", ("ours",), "PUT", V1, expect=204, resources=FEW, shuffled=True),
     Load(MANY_PUT, "/tagged/", ("ours",), "PUT", V1, expect=204, resources=MILLION, shuffled=True),
 )
 QUICK = (TAGS, MINTED, UNCHANGED, PUT)

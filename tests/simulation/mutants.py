@@ -232,7 +232,7 @@ MUTANTS = [
         "4. no look at the clock after the last renewal",
         120,
         LOST,
-        _shared(lease=2.5, store_faults=True, mishaps=("stall",), pause=0.5),
+        _shared(lease=2.5, store_faults=True, mishaps=("stall",), pause=0.5, turns=25),
         _no_second_look,
     ),
     Mutant("4. no renewal while the backend works", 120, LOST, _dying, _no_renewal),

@@ -5,7 +5,7 @@
 -- ARGV[5..]  with known and kept: pairs of variant and version
 -- KEYS[3]  where the write's answer is kept, if it is; then the last two arguments are the answer, and for
 --          how many milliseconds
--- Replies  released, or lost.
+-- Replies  released, and 1 where just what was told is recorded now, else 0; or lost.
 
 local token, outcome = ARGV[3], ARGV[4]
 local entry = load()
@@ -15,7 +15,7 @@ if entry.shared[token] then
   if outcome ~= 'drop' then
     forget(entry) -- its write may have taken effect at any moment until now
   end
-  return {now, 'released'}
+  return {now, 'released', 0}
 end
 
 if entry.owner ~= token then
@@ -28,14 +28,20 @@ end
 -- HDEL first: it needs no memory, and lets the rest pass on a full server.
 redis.call('HDEL', KEYS[1], 'o', 'u', 'd')
 redis.call('HSET', KEYS[1], 't', decimal(math.max(now, entry.changed)))
+local recorded = 0
 if not entry.dirty and not entry.is_shared then
+  recorded = 1
   if outcome == 'absent' then
     redis.call('HSET', KEYS[1], 'a', '1')
   elseif outcome == 'known' or outcome == 'kept' then
     local erased = entry.erased
     for n = 5, KEYS[3] and #ARGV - 2 or #ARGV, 2 do
       local version, left = marked(ARGV[n + 1], erased)
-      redis.call('HSET', KEYS[1], 'v' .. ARGV[n], outcome == 'kept' and ARGV[n + 1] or version)
+      version = outcome == 'kept' and ARGV[n + 1] or version
+      redis.call('HSET', KEYS[1], 'v' .. ARGV[n], version)
+      if version ~= ARGV[n + 1] then
+        recorded = 0
+      end
       erased = left
     end
     keep_erased(entry, erased)
@@ -45,4 +51,4 @@ keep()
 if KEYS[3] then -- last, and whatever comes of it: a full server must not keep the claim from ending
   redis.pcall('SET', KEYS[3], ARGV[#ARGV - 1], 'PX', ARGV[#ARGV])
 end
-return {now, 'released'}
+return {now, 'released', recorded}
