@@ -52,8 +52,8 @@ FEW_GET, MANY_GET = "GET, of 1,000 resources", "GET, of 1,000,000 resources"
 FEW_PUT, MANY_PUT = "PUT, of 1,000 resources", "PUT, of 1,000,000 resources"
 
 LOADS = (
-    # So few that a turn does not measure the first read of each minute again and again, which has Redis record
-    # what was seen. The rows of 1,000,000 resources say what those cost.
+    # So few that a turn does not measure the first read of each minute again and again, which has Redis
+    # record what was seen. The rows of 1,000,000 resources say what those cost.
     Load(TAGS, "/tagged/", ("naive", "nginx", "lua", "ours", "ours+log"), resources=FEW),
     Load(MINTED, "/plain/", ("naive", "nginx", "lua", "ours"), resources=FEW),
     Load(
