@@ -78,7 +78,7 @@ async def check(
         case Proceed():
             return _proceed(house, visit, decision, recorded)
         case Refuse() if visit.route.verify is Verify.NEVER:
-            return await _refuse_by_record(house, visit, decision, recorded)
+            return await _refuse_by_record(house, visit, decision, recorded, stamp)
         case Refuse() | NeedCurrent():
             return await _ask(house, visit, recorded, reason, stamp)
         case NotModified():
@@ -159,10 +159,12 @@ def required(visit: Visit) -> Answer:
     return answer_with(named(condition_required(visit.request.method), visit), visit.request)
 
 
-async def _refuse_by_record(house: House, visit: Visit, refusal: Refuse, state: Recorded) -> Passed | Refused:
+async def _refuse_by_record(
+    house: House, visit: Visit, refusal: Refuse, state: Recorded, stamp: Stamp | None
+) -> Passed | Refused:
     """`verify: never`: the record alone refuses. It is not this caller's, so nothing of it is told."""
     if _wants_representation(visit):
-        return await _ask(house, visit, state, "representation", None)
+        return await _ask(house, visit, state, "representation", stamp)
     return Refused(refused(visit, refusal, UNKNOWN), state, failed=True)
 
 

@@ -31,7 +31,7 @@ class Info:
     """What a server says about itself (INFO).
 
     Attributes:
-        run_id: names one run of one server process.
+        run_id: names one run of one server process as a master.
         version: as the server writes it.
         role: "master" or "slave".
         maxmemory: bytes, 0 for no limit.
@@ -93,8 +93,10 @@ async def ask_info(wire: Wire) -> Info:
     version = fields.get("redis_version", "0")
     if int(version.partition(".")[0]) < OLDEST:
         raise StoreUnavailable(f"Redis {version} is too old; version {OLDEST} or later is needed.")
+    # A master that was deposed and is master again is the same process, and its data may be of before. Its
+    # replication ID is another one: it changes with every change of role.
     return Info(
-        fields["run_id"],
+        f"{fields['run_id']}:{fields.get('master_replid', '')}",
         version,
         fields.get("role", "master"),
         int(fields.get("maxmemory", 0)),
