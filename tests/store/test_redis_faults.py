@@ -116,7 +116,15 @@ async def _back_to_an_old_snapshot(server: RedisServer) -> None:
     await asyncio.to_thread(server.start)
 
 
-LOSSES = [_flush, _restart_empty, _restart_with_snapshot, _back_to_an_old_snapshot]
+async def _deposed_and_master_again(server: RedisServer) -> None:
+    """A fail-over there and back, before the old master got anything of the new one's data."""
+    client = server.client()
+    client.replicaof("127.0.0.1", str(free_port()))
+    client.replicaof("NO", "ONE")
+    client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")  # as Sentinel does
+
+
+LOSSES = [_flush, _restart_empty, _restart_with_snapshot, _back_to_an_old_snapshot, _deposed_and_master_again]
 Loss = Callable[[RedisServer], Awaitable[None]]
 
 
@@ -174,7 +182,8 @@ async def test_who_knew_the_old_one_announces_the_grace_that_a_newcomer_did_not(
         server.client().flushall()
         client = server.client()
         client.hset("pp:{0}:incarnation", mapping={"id": "newcomer", "made": "1", "grace": "0"})
-        client.hset("pp:{0}:incarnation", "run", client.info("server")["run_id"])
+        info = client.info()
+        client.hset("pp:{0}:incarnation", "run", f"{info['run_id']}:{info['master_replid']}")
         await when_refused(knowing, "earlier writes may be under way")
         assert client.hget("pp:{0}:incarnation", "id") != "newcomer"
 
