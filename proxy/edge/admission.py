@@ -61,21 +61,22 @@ def objection(message: RawRequestMessage, payload: StreamReader, limits: Limits)
         return 400, "only HTTP/1.0 and HTTP/1.1 are spoken here"
     if message.method == "CONNECT":
         return 400, "CONNECT is not served here: this is no forward proxy"
-    if len(target) > limits.target:
-        return 414, f"the request target is longer than {limits.target} bytes"
-    if "#" in target:
-        # RFC 9112 section 3.2: no form of a target has a fragment. Some servers cut it off, some take it for
-        # a part of the path, some refuse it: to cut it off here would write to what the client did not name.
-        return 400, "the request target holds a fragment (#)"
-    if not target.startswith("/") and (refused := _of_target(target)) is not None:
+    if (refused := unfit_target(target, limits)) is not None:
         return refused
     if (_CODING in headers or _LENGTH in headers) and (refused := _of_framing(message, payload)) is not None:
         return refused
     return _of_fields(message, limits)
 
 
-def _of_target(target: str) -> Refused | None:
-    if target == "*":
+def unfit_target(target: str, limits: Limits) -> Refused | None:
+    """What is wrong with a request target, or None."""
+    if len(target) > limits.target:
+        return 414, f"the request target is longer than {limits.target} bytes"
+    if "#" in target:
+        # RFC 9112 section 3.2: no form of a target has a fragment. Some servers cut it off, some take it for
+        # a part of the path, some refuse it: to cut it off here would write to what the client did not name.
+        return 400, "the request target holds a fragment (#)"
+    if target.startswith("/") or target == "*":
         return None
     absolute = _ABSOLUTE.match(target)
     # RFC 9110 section 4.2.4: userinfo in a target is most likely there to hide who is meant.

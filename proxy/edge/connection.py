@@ -18,7 +18,16 @@ from aiohttp.web_protocol import _ErrInfo
 from multidict import istr
 
 from proxy.body import Body
-from proxy.edge.admission import Limits, Refused, addressed, objection, request_id, unreadable, websocket
+from proxy.edge.admission import (
+    Limits,
+    Refused,
+    addressed,
+    objection,
+    request_id,
+    unfit_target,
+    unreadable,
+    websocket,
+)
 from proxy.edge.line import Line
 from proxy.edge.response import Writer, interim
 from proxy.edge.tunnel import Tunnelled
@@ -120,10 +129,8 @@ class Connection(Line):
             and message.method == "GET"
             and message.version == HttpVersion11
             and message.path.startswith("/")
-            and "#" not in message.path
-            and len(message.path) <= self._limits.target
         ):
-            refused = None
+            refused = unfit_target(message.path, self._limits)
             request = self._request_like_last(message)
         else:
             refused = objection(message, payload, self._limits)

@@ -22,9 +22,9 @@ from proxy.gate.trailers import with_trailers
 from proxy.gate.visit import House, Visit
 from proxy.rules.conditions import NONE, Conditions
 from proxy.rules.dates import format_http_date, parse_http_date
-from proxy.rules.etags import EntityTag, Star, Tags
+from proxy.rules.etags import EntityTag
 from proxy.rules.fields import CONDITIONS, Line, not_modified_fields, replace, reply_fields
-from proxy.rules.minting import is_minted
+from proxy.rules.minting import any_minted, is_minted
 from proxy.rules.preconditions import NeedCurrent, NotModified, Proceed, Refuse, evaluate, if_range_holds
 from proxy.rules.ranges import Part, Unsatisfiable, select
 from proxy.rules.versions import ABSENT, Absent, Known, Version
@@ -94,19 +94,15 @@ def withheld(conditions: Conditions) -> frozenset[bytes]:
     drops: set[bytes] = set()
     if conditions.if_match is not None:
         drops.add(b"if-unmodified-since")
-        if _names_minted(conditions.if_match):
+        if any_minted(conditions.if_match):
             drops.add(b"if-match")
     if conditions.if_none_match is not None:
         drops.add(b"if-modified-since")
-        if _names_minted(conditions.if_none_match):
+        if any_minted(conditions.if_none_match):
             drops.add(b"if-none-match")
     if not drops.isdisjoint({b"if-match", b"if-none-match"}) or _minted_range(conditions):
         drops |= _RANGE  # whether a part may be sent depends on what only we can tell: ask for the whole
     return frozenset(drops)
-
-
-def _names_minted(tags: Tags) -> bool:
-    return not isinstance(tags, Star) and any(map(is_minted, tags))
 
 
 def _minted_range(conditions: Conditions) -> bool:
@@ -204,10 +200,10 @@ def shown(reply: Reply, seen: Representation) -> Answer:
 
 def shown_whole(reply: Reply, seen: Representation) -> Answer:
     """The same with its content, where all of it has arrived: it goes out in one write."""
-    body = seen.body
-    if body is None and reply.length is not None:
-        body = reply.ready()
-    return Answer(reply.status, reply.reason, _tagged(reply, seen), reply if body is None else body)
+    answer = shown(reply, seen)
+    if answer.body is reply and reply.length is not None and (whole := reply.ready()) is not None:
+        answer.body = whole
+    return answer
 
 
 def passed(reply: Reply) -> Answer:

@@ -95,10 +95,12 @@ def is_minted(tag: EntityTag) -> bool:
 
 def names_minted(conditions: Conditions) -> bool:
     """Whether a request names a tag of ours in If-Match or If-None-Match."""
-    for tags in (conditions.if_match, conditions.if_none_match):
-        if tags is not None and not isinstance(tags, Star) and any(map(is_minted, tags)):
-            return True
-    return False
+    return any_minted(conditions.if_match) or any_minted(conditions.if_none_match)
+
+
+def any_minted(tags: Tags | None) -> bool:
+    """Whether a tag of ours is among them."""
+    return tags is not None and not isinstance(tags, Star) and any(map(is_minted, tags))
 
 
 def with_coding(tag: EntityTag, coding: str) -> EntityTag:

@@ -175,3 +175,16 @@ async def test_both_ways_are_the_same(asked: str, start_proxy: StartProxy, conne
         "If-Match that cannot be read",
     }
     assert (shorts[0] > 0, shorts[1]) == (asked not in usual, 0)
+
+
+@pytest.mark.parametrize(("target", "status"), [("/a#b", 400), ("/" + "a" * 9000, 414)])
+async def test_a_target_is_looked_at_though_the_fields_are_those_of_the_last_request(
+    target: str, status: int, start_proxy: StartProxy, connect: Connect
+) -> None:
+    side = Side(REPLIES["its own tag"])
+    backend = await Backend(side.play).start()
+    client = connect(await start_proxy(backend.url))
+    assert (await client.request("GET", "/a")).status == 200
+    assert (await client.request("GET", target)).status == status
+    assert len(side.heads) == 1
+    await backend.stop()
