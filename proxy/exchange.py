@@ -47,7 +47,7 @@ def _here() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a GET comes to by its fields alone, whatever its target.
+    """What a plain GET, PUT or PATCH comes to by its fields alone, whatever its target.
 
     A connection sends the same fields again and again; what follows from them is found out once.
 
@@ -55,13 +55,16 @@ class Shape:
         conditions: what they ask for.
         drops: the condition fields among them that the backend is not shown.
         minted: whether they name a tag that the proxy made.
-        lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own.
+        lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own, and of a
+            write for If-Match and Content-Length.
+        recognised: whether the answer to such a write may be kept for a retry.
     """
 
     conditions: Conditions
     drops: frozenset[bytes]
     minted: bool
     lines: bytes
+    recognised: bool = False
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ class Request:
         left: whether the client is gone, or has ended its side of the connection.
         upgrade: the protocol that the client asks to switch to, or None.
         trace: what happened.
-        shape: of a GET that may take the short way, else None.
+        shape: of a GET, PUT or PATCH that may take the short way, else None.
     """
 
     method: str

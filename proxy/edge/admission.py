@@ -102,13 +102,18 @@ def _of_framing(message: RawRequestMessage, payload: StreamReader) -> Refused | 
 
 
 def _of_fields(message: RawRequestMessage, limits: Limits) -> Refused | None:
-    lines = message.raw_headers
-    if sum(map(len, chain.from_iterable(lines))) + 4 * len(lines) > limits.field:
+    if too_long(message, limits):
         return 431, f"the header section is longer than {limits.field} bytes"
     host = message.headers.get(_HOST_FIELD, "")
     if host and not _HOST.fullmatch(host):
         return 400, "the Host field is malformed"  # RFC 9112 section 3.2
     return None
+
+
+def too_long(message: RawRequestMessage, limits: Limits) -> bool:
+    """Whether the header section is longer than is accepted."""
+    lines = message.raw_headers
+    return sum(map(len, chain.from_iterable(lines))) + 4 * len(lines) > limits.field
 
 
 def addressed(message: RawRequestMessage) -> tuple[tuple[Line, ...], CIMultiDictProxy[str]]:

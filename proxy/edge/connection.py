@@ -24,15 +24,17 @@ from proxy.edge.admission import (
     addressed,
     objection,
     request_id,
+    too_long,
     unfit_target,
     unreadable,
     websocket,
 )
-from proxy.edge.line import Line
+from proxy.edge.line import Line as ClientLine
 from proxy.edge.response import Writer, interim
 from proxy.edge.tunnel import Tunnelled
-from proxy.exchange import Answer, Request, Shape
+from proxy.exchange import Answer, Line, Request, Shape
 from proxy.gate import Gate
+from proxy.gate.plain_write import CHANGING, WRITES
 from proxy.gate.refuse import answer_with
 from proxy.log import about
 from proxy.rules.refusals import internal, rejected
@@ -44,10 +46,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("proxy.edge")
 
 
-class Connection(Line):
+class Connection(ClientLine):
     """Reads requests one after the other, asks the gate, writes the answers."""
 
-    __slots__ = ("_fields", "_gate", "_shape", "request_id")
+    __slots__ = ("_fields", "_gate", "_own", "_shape", "_write", "request_id")
 
     def __init__(
         self,
@@ -59,9 +61,12 @@ class Connection(Line):
     ) -> None:
         super().__init__(edge, limits, tell, loop)
         self._gate = gate
-        # The fields of the last plain GET, which most often are those of the next one too.
-        self._fields: tuple[tuple[bytes, bytes], ...] | None = None
+        # The fields of the last plain GET, and those of the last plain write that do not change each time:
+        # most often they are those of the next one too.
+        self._fields: tuple[Line, ...] | None = None
         self._shape: Shape | None = None
+        self._own: tuple[Line, ...] | None = None
+        self._write: Shape | None = None
         self.request_id = ""  # of the last request, for events of the log
 
     # -- the loop ------------------------------------------------------------------------------------------
@@ -132,10 +137,13 @@ class Connection(Line):
         ):
             refused = unfit_target(message.path, self._limits)
             request = self._request_like_last(message)
+        elif self._own is not None and self._like_last_write(message, payload):
+            refused = unfit_target(message.path, self._limits)
+            request = self._write_like_last(message, payload)
         else:
             refused = objection(message, payload, self._limits)
             request = self._request(message, payload)
-            if refused is None and message.method == "GET":
+            if refused is None:
                 self._note_shape(message, request)
         self.request_id = request.id
         if refused is None:
@@ -207,11 +215,26 @@ class Connection(Line):
         return self._half_closed or self.transport is None or self.transport.is_closing()
 
     def _note_shape(self, message: RawRequestMessage, request: Request) -> None:
-        """Looks at the fields of a GET; the next ones on this connection most often have the same."""
-        plain = request.body.empty and message.path.startswith("/") and not message.upgrade
-        if plain and message.version == HttpVersion11:
+        """Looks at the fields of a plain request; the next ones most often have the same."""
+        if message.upgrade or message.version != HttpVersion11 or not message.path.startswith("/"):
+            return
+        if message.method == "GET" and request.body.empty:
             request.shape = self._shape = self._gate.shape_of(request)
             self._fields = None if self._shape is None else message.raw_headers
+        elif message.method in WRITES and not request.body.empty and (own := _same_each_time(message)):
+            request.shape = self._write = self._gate.shape_of(request)
+            self._own = None if self._write is None else own
+
+    def _like_last_write(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Whether it is a write with the fields of the last plain one, where they do not change each time."""
+        return (
+            message.method in WRITES
+            and _same_each_time(message) == self._own
+            and payload is not EMPTY_PAYLOAD
+            and message.version == HttpVersion11
+            and message.path.startswith("/")
+            and not too_long(message, self._limits)
+        )
 
     def _request_like_last(self, message: RawRequestMessage) -> Request:
         headers = message.headers
@@ -221,6 +244,18 @@ class Connection(Line):
             early=self._interim,
             left=self._left,
             shape=self._shape,
+        )
+
+    def _write_like_last(self, message: RawRequestMessage, payload: StreamReader) -> Request:
+        headers, limits = message.headers, self._limits
+        length = int(headers[_LENGTH])
+        body = Body(payload, length, limit=limits.body, timeout=limits.body_timeout)
+        return Request(
+            *(message.method, message.path, message.raw_headers, headers, body, self._peer, self._scheme),
+            id=request_id(headers),
+            early=self._interim,
+            left=self._left,
+            shape=self._write,
         )
 
     def _continue(self) -> None:
@@ -247,6 +282,19 @@ class Connection(Line):
 
 _EMPTY = Body()
 _EXPECT = istr("Expect")
+_IF_MATCH, _LENGTH, _ID = istr("If-Match"), istr("Content-Length"), istr("X-Request-ID")
+
+
+def _same_each_time(message: RawRequestMessage) -> tuple[Line, ...] | None:
+    """The fields of a plain write that its client sends with all of them.
+
+    None where the others are not one If-Match, one Content-Length of a usual form, and at most one id.
+    """
+    fields, headers = message.raw_headers, message.headers
+    if _IF_MATCH not in headers or _LENGTH not in headers or len(headers[_LENGTH]) > 18:
+        return None
+    own = tuple([line for line in fields if line[0] not in CHANGING])
+    return own if len(fields) - len(own) == (3 if _ID in headers else 2) else None
 
 
 def _failed(request: Request) -> Answer:

@@ -22,6 +22,7 @@ from proxy.gate.hops import counted, last_hop
 from proxy.gate.naming import Named, Names
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.plain import plainly, shape_of
+from proxy.gate.plain_write import WRITES, write_plainly, write_shape
 from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
 from proxy.gate.suspicion import Suspicion
@@ -110,9 +111,14 @@ class Gate:
         trace = request.trace
         try:
             shape = request.shape
-            if shape is not None and (named := self._names.of(request)).plain:
-                answer = await plainly(self.house, named, request, shape)
-            else:
+            answer: Answer | None = None
+            if shape is not None:
+                named = self._names.of(request)
+                if request.method == "GET":
+                    answer = await plainly(self.house, named, request, shape) if named.plain else None
+                elif named.writes:
+                    answer = await write_plainly(self.house, named, request, shape)
+            if answer is None:
                 answer = await self._walk(request)
         except (ClaimBusy, StoreUnavailable) as fault:
             trace.outcome = "failed"
@@ -132,7 +138,9 @@ class Gate:
         return answer
 
     def shape_of(self, request: Request) -> Shape | None:
-        """What a GET without content comes to by its fields alone; None where they are not plain."""
+        """What a GET, PUT or PATCH comes to by its fields alone; None where they are not plain."""
+        if request.method in WRITES:
+            return write_shape(request, self.house.outgoing)
         year = self.house.now_year()
         return shape_of(request, self.house.outgoing, now_year=year, most_tags=self._most_tags)
 

@@ -56,6 +56,11 @@ class Holding:
         self.sent = False
         self.waited = 0.0
 
+    @property
+    def held(self) -> bool:
+        """Whether there is anything to let go of."""
+        return bool(self._claims)
+
     async def take(self) -> None:
         """Takes the claims.
 

@@ -20,7 +20,7 @@ from proxy.rules.resources import (
     resource_key,
     spelling,
 )
-from proxy.rules.routing import Mode, Route, Router
+from proxy.rules.routing import Mode, OnStoreFailure, Route, Router, Verify
 
 _MOST: Final = 16_384  # targets in each of the two generations
 # RFC 4918 sections 9.6, 9.8 and 9.9: the members of a collection go with it.
@@ -41,6 +41,7 @@ class Named:
         mark: of the Host and target; see `proxy.rules.resources.spelling`.
         doubt: why such a target is refused, or None.
         plain: whether a GET may take the short way: see `proxy.gate.plain`.
+        writes: whether a PUT or PATCH may: see `proxy.gate.plain_write`.
         shown: what the backend showed last, by its fields ETag and Last-Modified as they were sent.
     """
 
@@ -52,6 +53,7 @@ class Named:
     mark: str = ""
     doubt: str | None = None
     plain: bool = False
+    writes: bool = False
     shown: tuple[str, str | None, Representation] | None = None
 
 
@@ -137,7 +139,9 @@ class Names:
             return Named(route, parameters, target, wire, plain=True)
         key = resource_key(route, target, request.headers)
         plain = route.version is None and route.match not in self._router.finishing
-        return Named(route, parameters, target, wire, key, spelling(route, target, host), plain=plain)
+        writes = plain and not self._router.collections and _writes_plainly(route)
+        mark = spelling(route, target, host)
+        return Named(route, parameters, target, wire, key, mark, plain=plain, writes=writes)
 
     def _doubt(self, route: Route, target: Target) -> str | None:
         """Why two servers may read the path as two resources; a guard on one would not hold for the other."""
@@ -153,3 +157,15 @@ class Names:
         if route.mode is not Mode.OFF or target.careless is None:
             return True
         return self._router.find(target.careless)[0].mode is not Mode.OFF
+
+
+def _writes_plainly(route: Route) -> bool:
+    """Whether a write of this route comes to nothing but claim, check, forward, refresh and release."""
+    return (
+        route.mode is Mode.ENFORCE
+        and route.verify is not Verify.ALWAYS
+        and route.on_store_failure is OnStoreFailure.REJECT
+        and route.resource is None
+        and not route.invalidates
+        and not route.fence
+    )

@@ -111,7 +111,10 @@ async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer
                 raise
             return await _unprotected(house, visit, content)
         try:
-            return await _checked(house, visit, content, holding)
+            visit.request.trace.claim_wait = holding.waited
+            house.journal.claim_wait(holding.waited)
+            visit.erased = holding.erased
+            return await check_and_forward(house, visit, content, holding)
         finally:
             await holding.let_go()
     finally:
@@ -119,42 +122,40 @@ async def _claimed(house: House, visit: Visit, content: bytes | Spool) -> Answer
             content.close()
 
 
-async def _checked(house: House, visit: Visit, content: bytes | Spool, holding: Holding) -> Answer:
-    visit.request.trace.claim_wait = holding.waited
-    house.journal.claim_wait(holding.waited)
-    visit.erased = holding.erased
-    checked = await check(house, visit, holding.recorded)
-    if isinstance(checked, Refused):
+async def check_and_forward(house: House, visit: Visit, content: bytes | Spool, holding: Holding) -> Answer:
+    """What follows the claim: check, forward, refresh, release."""
+    found = await check(house, visit, holding.recorded)
+    if isinstance(found, Refused):
         _note_refusal(house, visit)
         first: Answer | None = None
-        if checked.failed and visit.route.replay:
+        if found.failed and visit.route.replay:
             first = await again(house, visit, content, overlapped=holding.overlapped)
-        holding.restore({visit.key: checked.state})
-        return checked.answer if first is None else first
+        holding.restore({visit.key: found.state})
+        return found.answer if first is None else first
     if visit.dav_if is not None:
         refusal = await answer_for_ours(house, visit, visit.dav_if)
         if refusal is not None:
-            holding.restore({visit.key: checked.state})
+            holding.restore({visit.key: found.state})
             return refusal
     if visit.unmended is not None:
-        note_mended(house, visit, visit.unmended, checked.state)
-    if (pause := next_tag_in(checked.state, content)) > 0:
+        note_mended(house, visit, visit.unmended, found.state)
+    if (pause := next_tag_in(found.state, content)) > 0:
         await asyncio.sleep(pause)
     await holding.send_now()
     try:
         reply = await send(house, visit, content, holding.permit, holding.fence)
     except UpstreamError as fault:
         if not fault.maybe_applied:
-            holding.restore({visit.key: checked.state})
+            holding.restore({visit.key: found.state})
         raise  # else nobody knows the outcome: the claims are left to run out
     try:
-        return await _refreshed(house, visit, content, holding, reply, checked.state)
+        return await refreshed(house, visit, content, holding, reply, found.state)
     except BaseException:
         reply.close()
         raise
 
 
-async def _refreshed(
+async def refreshed(
     house: House, visit: Visit, content: bytes | Spool, holding: Holding, reply: Reply, before: Recorded
 ) -> Answer:
     """Finds the version after the write, ends the claims, and makes the response."""

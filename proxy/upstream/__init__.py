@@ -50,7 +50,8 @@ class Call:
         once: never to be sent a second time, whatever its method says: a field may name another one.
         permit: asked just before the first byte goes out; what it raises stops the sending.
         head: the whole head as it goes out, where it was made and checked beforehand
-            (`rules.fields.field_lines`); `fields` are then not looked at, and the body is empty.
+            (`rules.fields.field_lines`), framing included; `fields` are then not looked at, and the body is
+            bytes.
     """
 
     method: str

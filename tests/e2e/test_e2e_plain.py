@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,7 +120,7 @@ def watched(proxy: Inside, side: Side, *, short: bool) -> None:
     gate.shape_of, edge.tell = shaped, told  # type: ignore[method-assign]
 
 
-def plainly(answers: list[Message], port: int) -> list[Any]:
+def plainly(answers: Iterable[Message], port: int) -> list[Any]:
     """The answers, but for what differs by chance: the moment, and the backend's port in messages."""
     return [
         (

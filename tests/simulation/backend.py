@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -91,7 +91,7 @@ class Backend:
         answer: asyncio.Future[SimulatedReply | None] = loop.create_future()
         body = call.body if isinstance(call.body, bytes) else b""
         job = Job(call, call.target.decode(), body.decode(), due, answer)
-        job.write = dict(call.fields).get(b"X-Write", b"").decode()
+        job.write = dict(_fields(call)).get(b"X-Write", b"").decode()
         self.jobs.add(job)
         if call.method not in _SAFE:
             self._tell("backend", f"{job.write} ({call.method} {job.resource}) arrives")
@@ -269,3 +269,11 @@ class SimulatedUpstream:
             raise UpstreamBroken("the backend closed the connection", maybe_applied=True)
         reply.sent_at = began
         return reply
+
+
+def _fields(call: Call) -> Iterable[tuple[bytes, bytes]]:
+    """What the backend is sent, be it as fields or as a head that was made beforehand."""
+    if call.head is None:
+        return call.fields
+    lines = call.head.split(b"\r\n")[1:-2]
+    return [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]

@@ -19,8 +19,8 @@ from proxy.store.lua import scripts
 from simulation.backend import Habits
 from simulation.world import WORK, Plan
 
-check, replay, write = (
-    importlib.import_module(f"proxy.gate.{name}") for name in ("check", "replay", "write")
+check, plain_write, replay, write = (
+    importlib.import_module(f"proxy.gate.{name}") for name in ("check", "plain_write", "replay", "write")
 )
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -179,6 +179,10 @@ def _mismatch_passes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(check, "evaluate", blind)
 
 
+def _short_way_passes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(plain_write, "_is_current", lambda *_: True)
+
+
 def _nobody_is_known_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(replay, "recognisable", lambda _conditions, _headers: False)
 
@@ -265,6 +269,7 @@ MUTANTS = [
     Mutant("7. what is unknown passes", 60, LOST, patch=_unknown_passes),
     Mutant("7. what is unknown is refused", 60, ("FALSE 412",), patch=_unknown_refuses),
     Mutant("7. a mismatch passes", 60, LOST, patch=_mismatch_passes),
+    Mutant("7. on the short way a mismatch passes", 60, LOST, patch=_short_way_passes),
     Mutant("An answer that was lost stays lost", 10, ("NOT ANSWERED AGAIN",), patch=_nobody_is_known_again),
     Mutant("An answer is given to whoever writes", 30, ("MISSING",), patch=_all_writes_look_alike),
 ]

@@ -1,0 +1,218 @@
+"""The short way of the plainest write: content that is here already, under an If-Match that names one tag.
+
+It does what `proxy.gate.write` does, in the same order: claim, check, forward, refresh, release. The record
+that holds just that tag and a response that tells the new one are looked at here; whatever else comes of it
+goes on the long way from there, under the same claim. A test sends the same requests both ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+from typing import Final
+
+from multidict import istr
+
+from proxy.errors import UpstreamError
+from proxy.exchange import Answer, Request, Shape
+from proxy.gate.afterwards import dated
+from proxy.gate.holding import Holding
+from proxy.gate.naming import Named
+from proxy.gate.outgoing import Outgoing
+from proxy.gate.sending import next_tag_in
+from proxy.gate.visit import House, Visit
+from proxy.gate.write import check_and_forward, refreshed
+from proxy.rules.aftermath import strong_tag
+from proxy.rules.conditions import NONE, Condition, Conditions
+from proxy.rules.dates import parse_http_date
+from proxy.rules.etags import EntityTag
+from proxy.rules.fields import CONDITIONS, OVERRIDES, field_lines, lower, nominated, reply_fields
+from proxy.rules.mending import mended
+from proxy.rules.minting import names_minted, plain_tags
+from proxy.rules.routing import AfterWrite, Verify
+from proxy.rules.versions import Known, Recorded, Version
+from proxy.upstream import Call, Reply
+
+WRITES: Final = frozenset({"PUT", "PATCH"})
+"""The methods whose response may tell the version that they left (`proxy.rules.aftermath`)."""
+
+CHANGING: Final = frozenset(
+    {b"If-Match", b"if-match", b"Content-Length", b"content-length"}
+    | {b"X-Request-ID", b"X-Request-Id", b"x-request-id"}
+)
+"""Fields that differ from write to write, while the others of a client are the same again and again."""
+
+_ONCE: Final = frozenset(map(lower, CHANGING))
+
+_UNUSUAL: Final = (
+    CONDITIONS
+    | OVERRIDES
+    | {b"range", b"expect", b"upgrade", b"transfer-encoding", b"trailer", b"if", b"destination"}
+) - {b"if-match"}
+"""Fields with which a write is not plain."""
+
+_RECOGNISED: Final = frozenset({b"idempotency-key", b"authorization", b"cookie", b"proxy-authorization"})
+"""Fields with which the answer may be kept for a retry; see `proxy.rules.replay.recognisable`."""
+
+_LONGEST: Final = 256  # of an If-Match that is remembered; a client can make up thousands of long ones
+_TELLING: Final = frozenset({200, 201, 204})
+_IF_MATCH = istr("If-Match")
+_LOCATION, _CONTENT_LOCATION = istr("Location"), istr("Content-Location")
+_MODIFIED = istr("Last-Modified")
+
+
+def write_shape(request: Request, outgoing: Outgoing) -> Shape | None:
+    """What a write comes to by the fields that stay the same; None where they are not plain."""
+    names = [lower(name) for name, _ in request.fields]
+    if not _UNUSUAL.isdisjoint(names) or nominated(request.fields):
+        return None
+    if any(names.count(name) > 1 for name in _ONCE):  # be it in another spelling
+        return None
+    lines = outgoing.unidentified(request, frozenset({b"if-match", b"x-request-id"}))
+    return Shape(NONE, frozenset(), False, field_lines(lines), not _RECOGNISED.isdisjoint(names))
+
+
+async def write_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer | None:
+    """Answers a write whose target and fields are plain; None, with nothing done, where the rest is not."""
+    text = request.headers.get(_IF_MATCH, "")
+    asked = _asked(text) if len(text) <= _LONGEST else None
+    if asked is None or house.refused.get(named.key) == asked.conditions.if_match:
+        return None
+    content = request.body.complete()
+    if content is None:
+        return None
+    trace = request.trace
+    trace.route, trace.resource, trace.condition = named.route.match, named.key, Condition.IF_MATCH.value
+    holding = Holding(house, (named.key,), ())
+    house.writing += 1
+    try:
+        await holding.take()
+        trace.claim_wait = holding.waited
+        house.journal.claim_wait(holding.waited)
+        before = holding.recorded
+        if not _is_current(house, named, before, asked.tag):
+            visit = _visit(named, request, asked, holding)
+            return await check_and_forward(house, visit, content, holding)
+        if (pause := next_tag_in(before, content)) > 0:
+            await asyncio.sleep(pause)
+        await holding.send_now()
+        try:
+            reply = await house.upstream.send(_call(named, request, shape, content, asked, holding))
+        except UpstreamError as fault:
+            if not fault.maybe_applied:
+                holding.restore({})
+            raise  # else nobody knows the outcome: the claim is left to run out
+        trace.upstream_seconds += house.clock() - reply.sent_at
+        try:
+            answer = _told(house, named, shape, holding, reply, before)
+            if answer is None:
+                visit = _visit(named, request, asked, holding)
+                answer = await refreshed(house, visit, content, holding, reply, before)
+            return answer
+        except BaseException:
+            reply.close()
+            raise
+    finally:
+        if holding.held:
+            await holding.let_go()
+        house.writing -= 1
+
+
+class _Asked:
+    """An If-Match that names one tag.
+
+    Attributes:
+        conditions: the same as `parse_conditions` reads it.
+        tag: the one that it names.
+        minted: whether it is one of ours, which the backend is not shown.
+        line: the field as the backend is sent it; empty where the tag is minted.
+    """
+
+    __slots__ = ("conditions", "line", "minted", "tag")
+
+    def __init__(self, text: str, tag: EntityTag) -> None:
+        self.tag = tag
+        self.conditions = Conditions((tag,), sent={Condition.IF_MATCH: text})
+        self.minted = names_minted(self.conditions)
+        self.line = (
+            b"" if self.minted else field_lines([(b"If-Match", text.encode("utf-8", "surrogateescape"))])
+        )
+
+
+@lru_cache(maxsize=4096)
+def _asked(text: str) -> _Asked | None:
+    """What the field asks for; None where it is more than one strong tag as it was shown."""
+    try:
+        tag = EntityTag.parse(text)
+    except ValueError:
+        return None
+    asked = _Asked(text, tag)
+    conditions = asked.conditions
+    if tag.weak or mended(conditions, relaxed=False) is not None or plain_tags(conditions) != conditions:
+        return None
+    return asked
+
+
+def _visit(named: Named, request: Request, asked: _Asked, holding: Holding) -> Visit:
+    """The same request as the long way has it."""
+    visit = Visit(
+        *(request, request.method, named.route, named.target, named.wire, named.key, named.mark),
+        asked.conditions,
+    )
+    visit.erased = holding.erased
+    return visit
+
+
+def _is_current(house: House, named: Named, recorded: Recorded, tag: EntityTag) -> bool:
+    """Whether the record may be believed, and holds just this tag: RFC 9110 section 13.1.1 is satisfied.
+
+    What is not so plain `check` decides.
+    """
+    if not isinstance(recorded, Known) or len(recorded.versions) != 1:
+        return False
+    version = recorded.versions[0]
+    if (version.etag is not tag and version.etag != tag) or not version.variant.startswith(named.mark):
+        return False
+    return named.route.verify is Verify.NEVER or not house.suspicion.holds_for(named.route.match)
+
+
+def _call(
+    named: Named, request: Request, shape: Shape, content: bytes, asked: _Asked, holding: Holding
+) -> Call:
+    head = b"%b %b HTTP/1.1\r\n%b%bContent-Length: %d\r\nX-Request-ID: %b\r\n\r\n" % (
+        *(request.method.encode(), named.wire, shape.lines, asked.line),
+        *(len(content), request.id.encode()),
+    )
+    call = Call(request.method, named.wire, (), content, early=request.early, once=True, head=head)
+    call.permit = holding.permit
+    return call
+
+
+def _told(
+    house: House, named: Named, shape: Shape, holding: Holding, reply: Reply, before: Recorded
+) -> Answer | None:
+    """The answer where the response is here and tells the version, which then ends the claim; else None."""
+    route, headers = named.route, reply.headers
+    if (
+        route.after_write is not AfterWrite.RESPONSE
+        or reply.status not in _TELLING
+        or (shape.recognised and route.replay > 0)
+        or _LOCATION in headers
+        or _CONTENT_LOCATION in headers
+        or reply.length is None
+        or reply.length > route.hash_limit
+        or (tag := strong_tag(headers)) is None
+        or (body := reply.ready()) is None
+    ):
+        return None
+    text = headers.get(_MODIFIED)
+    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
+    state: Recorded = Known((Version(tag, modified, variant=named.mark),))
+    if modified is not None:
+        state = dated(before, state)
+    house.journal.recorded("response")
+    answer = Answer(
+        reply.status, reply.reason, reply_fields(reply.fields), None if reply.status == 204 else body
+    )
+    holding.end({named.key: state})  # the answer tells nothing that rests on the claim
+    return answer
