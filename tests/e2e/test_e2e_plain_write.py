@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from support.redis_server import RedisServer
 from support.scripted_backend import Backend, Peer
 
 from proxy.exchange import Trace
+from proxy.rules.dates import format_http_date
 
 OLD = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
 NEW = "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
@@ -66,9 +68,9 @@ REPLIES = {
         tagged(1), b'HTTP/1.1 205 Reset Content\r\nETag: "v2"\r\nContent-Length: 0\r\n\r\n', tagged(2)
     ),
     "303": Says(tagged(1), said("303 See Other", 'ETag: "v2"\r\nLocation: /other\r\n'), tagged(2)),
-    "where it is": Says(tagged(1), said("201 Created", 'ETag: "v2"\r\nLocation: /new\r\n'), tagged(2)),
+    "where it is": Says(tagged(1), said("201 Created", 'ETag: "v2"\r\nLocation: /told/named\r\n'), tagged(2)),
     "where its content is": Says(
-        tagged(1), said("200 OK", 'ETag: "v2"\r\nContent-Location: /new\r\n'), tagged(2)
+        tagged(1), said("200 OK", 'ETag: "v2"\r\nContent-Location: /told/named\r\n'), tagged(2)
     ),
     "chunks": Says(
         tagged(1),
@@ -230,20 +232,23 @@ async def test_both_ways_are_the_same(
         side = Side()
         backend = await Backend(side.play).start()
         url = redis_server.url if store == "redis" else "memory://"
-        kept = {"url": url, "wait": 0.02, "prefix": f"{short}-{len(asked)}"}
-        proxy = await start_proxy(backend.url, routes=ROUTES, store=kept, tag_secret="s" * 32)
+        at = {"url": url, "wait": 0.02, "prefix": f"{short}-{len(asked)}"}
+        proxy = await start_proxy(backend.url, routes=ROUTES, store=at, tag_secret="s" * 32)
         watched(proxy, side, short=short)
         found: list[Any] = []
         for folder, name in (*itertools.product(EVERY, REPLIES), *itertools.product(OTHERS, FEW)):
             side.says, side.written = REPLIES[name], False
             target = f"/{folder}/{name.replace(' ', '-')}"
+            await connect(proxy).request("GET", "/told/named")
+            side.heads, side.traces = [], []
             answers = await story(proxy, connect, target, "PATCH" if folder == "never" else "PUT", asked)
             sent = [
                 sorted_lines(_FENCE.sub(b"", head).replace(b"if-match:", b"If-Match:")) for head in side.heads
             ]
             # Each row for itself: after a change behind the proxy all writes of its route ask the backend.
             proxy.app._gate.house.suspicion._until.clear()
-            found.append((target, plainly(map(timeless, answers), backend.port), side.traces, sent))
+            kept = [await proxy.known(target), await proxy.known("/told/named")]
+            found.append((target, plainly(map(timeless, answers), backend.port), side.traces, sent, kept))
             side.traces, side.heads = [], []
         counted = {
             name: proxy.count(f"precondition_{name}_total")
@@ -262,3 +267,30 @@ async def test_both_ways_are_the_same(
     for one, other in zip(*seen, strict=True):
         assert one == other
     assert (shorts[0] > 0, shorts[1]) == (asked not in NOT_PLAIN, 0)
+
+
+async def test_a_tag_of_the_second_and_the_size_is_not_given_twice(
+    start_proxy: StartProxy, connect: Connect
+) -> None:
+    """Within one second such a tag would name the version before too: the write waits until it is over."""
+    second, arrived = int(time.time()), []
+    shown = f'"{second:x}-4"'
+
+    async def play(peer: Peer) -> None:
+        while True:
+            if (await peer.head()).startswith(b"GET"):
+                date = f"Last-Modified: {format_http_date(second)}\r\n"
+                await peer.send(said("200 OK", f"ETag: {shown}\r\n{date}", b"last"))
+            else:
+                arrived.append(time.time())
+                await peer.take(4)
+                await peer.send(NO_CONTENT)
+
+    backend = await Backend(play).start()
+    proxy = await start_proxy(backend.url, routes=ROUTES)
+    client = connect(proxy)
+    await client.request("GET", "/told/a")
+    await proxy.knows("/told/a")
+    assert (await client.request("PUT", "/told/a", ("If-Match", shown), body=b"next")).status == 204
+    assert arrived[0] >= second + 1
+    await backend.stop()
