@@ -45,7 +45,7 @@ def _here() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shape:
     """What a plain GET, PUT or PATCH comes to by its fields alone, whatever its target.
 
@@ -58,6 +58,7 @@ class Shape:
         lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own, and of a
             write for If-Match and Content-Length.
         recognised: whether the answer to such a write may be kept for a retry.
+        probe: what the backend is sent when it is asked for the current version; made when first needed.
     """
 
     conditions: Conditions
@@ -65,6 +66,7 @@ class Shape:
     minted: bool
     lines: bytes
     recognised: bool = False
+    probe: bytes = b""
 
 
 @dataclass(slots=True)

@@ -172,7 +172,21 @@ async def _ask(
     house: House, visit: Visit, recorded: Recorded, reason: str, stamp: Stamp | None
 ) -> Passed | Refused:
     """Unknown, or a mismatch: the backend is asked (rule 7), so a stale record never refuses anybody."""
-    found = await _in_its_coding(house, visit, await probe(house, visit, reason))
+    return await conclude(house, visit, recorded, await probe(house, visit, reason), stamp)
+
+
+async def conclude(
+    house: House, visit: Visit, recorded: Recorded, found: Found | Relayed, stamp: Stamp | None
+) -> Passed | Refused:
+    """Whether the conditions hold of what the backend showed.
+
+    Args:
+        recorded, stamp: see `check`.
+
+    Raises:
+        StoreUnavailable, UpstreamError: another content coding was asked for, and there is no telling.
+    """
+    found = await _in_its_coding(house, visit, found)
     if isinstance(found, Relayed):
         if (known := _refused_unasked(visit, recorded)) is not None:
             return Refused(refused(visit, known, UNKNOWN), recorded)

@@ -19,9 +19,10 @@ from proxy.gate.afterwards import dated
 from proxy.gate.holding import Holding
 from proxy.gate.naming import Named
 from proxy.gate.outgoing import Outgoing
+from proxy.gate.plain_refusal import checked_again
 from proxy.gate.sending import next_tag_in
 from proxy.gate.visit import House, Visit
-from proxy.gate.write import check_and_forward, refreshed
+from proxy.gate.write import check_and_forward, refreshed, told_early
 from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import NONE, Condition, Conditions
 from proxy.rules.dates import parse_http_date
@@ -76,13 +77,22 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
     """Answers a write whose target and fields are plain; None, with nothing done, where the rest is not."""
     text = request.headers.get(_IF_MATCH, "")
     asked = _asked(text) if len(text) <= _LONGEST else None
-    if asked is None or house.refused.get(named.key) == asked.conditions.if_match:
+    if asked is None:
+        return None
+    again = house.refused.get(named.key) == asked.conditions.if_match
+    if again and shape.recognised and named.route.replay > 0:
         return None
     content = request.body.complete()
     if content is None:
         return None
     trace = request.trace
     trace.route, trace.resource, trace.condition = named.route.match, named.key, Condition.IF_MATCH.value
+    if again:
+        visit = _visit(named, request, asked)
+        checked = await checked_again(house, visit, named, shape)
+        refusal = checked if isinstance(checked, Answer) else await told_early(house, visit, checked)
+        if refusal is not None:
+            return refusal
     holding = Holding(house, (named.key,), ())
     house.writing += 1
     try:
@@ -91,7 +101,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
         house.journal.claim_wait(holding.waited)
         before = holding.recorded
         if not _is_current(house, named, before, asked.tag):
-            visit = _visit(named, request, asked, holding)
+            visit = _visit(named, request, asked, holding.erased)
             return await check_and_forward(house, visit, content, holding)
         if (pause := next_tag_in(before, content)) > 0:
             await asyncio.sleep(pause)
@@ -106,7 +116,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
         try:
             answer = _told(house, named, shape, holding, reply, before)
             if answer is None:
-                visit = _visit(named, request, asked, holding)
+                visit = _visit(named, request, asked, holding.erased)
                 answer = await refreshed(house, visit, content, holding, reply, before)
             return answer
         except BaseException:
@@ -153,13 +163,13 @@ def _asked(text: str) -> _Asked | None:
     return asked
 
 
-def _visit(named: Named, request: Request, asked: _Asked, holding: Holding) -> Visit:
+def _visit(named: Named, request: Request, asked: _Asked, erased: tuple[Version, ...] = ()) -> Visit:
     """The same request as the long way has it."""
     visit = Visit(
         *(request, request.method, named.route, named.target, named.wire, named.key, named.mark),
         asked.conditions,
     )
-    visit.erased = holding.erased
+    visit.erased = erased
     return visit
 
 

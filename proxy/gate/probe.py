@@ -83,13 +83,21 @@ async def probe(house: House, visit: Visit, reason: str, coding: str | None = No
     fields = chosen_fields(house.outgoing.probe(visit.request, wanted), chosen)
     reply = await house.upstream.send(Call("GET", visit.wire, fields))
     try:
-        return await _found(house, visit, reply, chosen_headers(visit.request.headers, chosen))
+        return await found_in(house, visit, reply, chosen_headers(visit.request.headers, chosen))
     finally:
         visit.request.trace.upstream_seconds += house.clock() - reply.sent_at
         reply.close()
 
 
-async def _found(house: House, visit: Visit, reply: Reply, asked: Headers) -> Found | Relayed:
+async def found_in(house: House, visit: Visit, reply: Reply, asked: Headers) -> Found | Relayed:
+    """What the backend's answer to such a GET says.
+
+    Args:
+        asked: the fields that selected it.
+
+    Raises:
+        StoreUnavailable: it says nothing of what is current.
+    """
     if reply.status in SHOWS:
         seen = await look_at(reply, house, visit, asked)
         answer = shown(reply, await _kept(reply, seen, visit))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from proxy.exchange import Answer, Request
+from proxy.exchange import Answer, Line, Request
 from proxy.gate.visit import Visit
 from proxy.rules.preconditions import Refuse
-from proxy.rules.problems import Problem, identified
+from proxy.rules.problems import Fields, Problem, identified
 from proxy.rules.refusals import about, render, stale
 from proxy.rules.signed import is_s3, s3_error
 from proxy.rules.versions import Recorded
@@ -18,8 +18,12 @@ def answer_with(problem: Problem, request: Request) -> Answer:
     else:
         kind, body = render(identified(problem, request.id), request.headers.getall("Accept", ()))
     fields = [(b"Content-Type", kind.encode()), (b"Vary", b"Accept"), (b"X-Request-ID", request.id.encode())]
-    fields += [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in problem.fields]
-    return Answer.of(problem.status, fields, body)
+    return Answer.of(problem.status, fields + encoded(problem.fields), body)
+
+
+def encoded(fields: Fields) -> list[Line]:
+    """A problem's response fields as they go out."""
+    return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields]
 
 
 def refused(visit: Visit, refusal: Refuse, current: Recorded) -> Answer:

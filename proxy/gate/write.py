@@ -9,7 +9,7 @@ from proxy.body import Spool
 from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.afterwards import dated, reread, told
-from proxy.gate.check import Refused, check, check_with_backend, note_mended, required, tolerated
+from proxy.gate.check import Passed, Refused, check, check_with_backend, note_mended, required, tolerated
 from proxy.gate.dav_if import answer_for_ours
 from proxy.gate.holding import Holding
 from proxy.gate.probe import Found, Relayed
@@ -91,6 +91,11 @@ async def _early(house: House, visit: Visit, *, again: bool = False) -> Answer |
                 raise
             recorded = UNKNOWN
         checked = await check(house, visit, recorded, stamp)
+    return await told_early(house, visit, checked)
+
+
+async def told_early(house: House, visit: Visit, checked: Passed | Refused) -> Answer | None:
+    """The refusal, where it is one that holds whatever the content is."""
     if not isinstance(checked, Refused):
         return None
     if checked.failed and visit.route.replay and await perhaps_again(house, visit):

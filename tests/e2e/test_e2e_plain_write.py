@@ -1,7 +1,7 @@
 """The short way of a plain write: all that it answers, sends, records and counts is what the long way does.
 
 Every row is sent to a proxy that goes the short way, and to one that may not, each time in one story: read,
-write with what was read, write the same again (stale now), read.
+write with what was read, write the same again (stale now), and again (refused a moment ago), read.
 """
 
 from __future__ import annotations
@@ -90,6 +90,12 @@ REPLIES = {
     "several representations": Says(
         tagged(1, "Vary: Accept\r\n"), said("200 OK", 'ETag: "v2"\r\n'), tagged(2, "Vary: Accept\r\n")
     ),
+    "in gzip": Says(
+        tagged(1, "Content-Encoding: gzip\r\n"), NO_CONTENT, tagged(2, "Content-Encoding: gzip\r\n")
+    ),
+    "gone": Says(tagged(1), said("204 No Content", ""), said("404 Not Found", "")),
+    "not for everybody": Says(tagged(1), NO_CONTENT, said("403 Forbidden", "")),
+    "out of order": Says(tagged(1), NO_CONTENT, said("500 Internal Server Error", "")),
     "400": Says(tagged(1), said("400 Bad Request", ""), tagged(1)),
     "412 of its own": Says(tagged(1), said("412 Precondition Failed", 'ETag: "v1"\r\n'), tagged(1)),
     "500": Says(tagged(1), said("500 Internal Server Error", ""), tagged(1)),
@@ -128,6 +134,10 @@ REQUESTS: dict[str, list[tuple[str, str]]] = {
     "a part": [("If-Match", SHOWN), ("Range", "bytes=0-1")],
     "another method by a field": [("If-Match", SHOWN), ("X-HTTP-Method-Override", "DELETE")],
     "what WebDAV asks": [("If-Match", SHOWN), ("If", '(["v1"])')],
+    "a stale tag, and wants a page": [("If-Match", '"old"'), ("Accept", "text/html")],
+    "a stale tag, and wants text": [("If-Match", '"old"'), ("Accept", "text/plain")],
+    "a stale tag, and an odd id": [("If-Match", '"old"'), ("X-Request-ID", '<a"b>')],
+    "a stale tag of S3": [("If-Match", '"old"'), ("Authorization", "AWS4-HMAC-SHA256 Credential=x")],
     "wants the representation": [("If-Match", '"old"'), ("Prefer", "return=representation")],
 }
 NOT_PLAIN = {
@@ -197,11 +207,12 @@ def watched(proxy: Inside, side: Side, *, short: bool) -> None:
 
 
 async def story(proxy: Inside, connect: Connect, target: str, method: str, asked: str) -> list[Any]:
-    """Read, write, write the same again, read. One connection, but where it has to be another."""
+    """Read, write, write the same twice again, read. One connection, but where it has to be another."""
     client, answers = connect(proxy), []
     shown = '"nothing was shown"'
-    for step in ("GET", method, method, "GET"):
-        fields = [("X-Request-ID", f"same-{len(answers)}")]
+    for step in ("GET", method, method, method, "GET"):
+        own = step != "GET" and "X-Request-ID" in dict(REQUESTS[asked])
+        fields = [] if own else [("X-Request-ID", f"same-{len(answers)}")]
         if step != "GET":
             fields += [(name, shown if value == SHOWN else value) for name, value in REQUESTS[asked]]
         answer = await client.request(step, target, *fields, body=b"next" if step != "GET" else None)

@@ -1,0 +1,144 @@
+"""The short way of a refusal that comes again: the tag that this resource's last write was refused for.
+
+A client that was refused often tries once more, and others have the same tag. It is checked without a claim,
+as `proxy.gate.write` does it, in the same order: at the record with `verify: never`, else at the backend.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from multidict import istr
+
+from proxy.exchange import Answer, Request, Shape
+from proxy.gate.check import Passed, Refused, check, check_with_backend, conclude
+from proxy.gate.naming import Named
+from proxy.gate.outgoing import Outgoing
+from proxy.gate.probe import found_in
+from proxy.gate.read import observe
+from proxy.gate.refuse import encoded, note
+from proxy.gate.visit import House, Visit
+from proxy.rules.aftermath import strong_tag
+from proxy.rules.conditions import Condition, Conditions
+from proxy.rules.dates import parse_http_date
+from proxy.rules.etags import EntityTag
+from proxy.rules.fields import Line, field_lines, lower
+from proxy.rules.minting import names_minted
+from proxy.rules.preconditions import Reason, Refuse
+from proxy.rules.problems import identified
+from proxy.rules.refusals import render, stale
+from proxy.rules.routing import Verify
+from proxy.rules.signed import is_s3
+from proxy.rules.versions import UNKNOWN, Known, Version
+from proxy.store import Stamp
+from proxy.upstream import Call, Reply
+
+_STALE: Final = Refuse(Reason.STALE_TAG, Condition.IF_MATCH)
+_ID: Final = "0" * 32  # stands where a request's id will
+_PREFER, _ACCEPT = istr("Prefer"), istr("Accept")
+_MODIFIED, _VARY, _ENCODING = istr("Last-Modified"), istr("Vary"), istr("Content-Encoding")
+
+
+async def checked_again(house: House, visit: Visit, named: Named, shape: Shape) -> Answer | Passed | Refused:
+    """Checks a write without a claim: the refusal where it is the usual one, else what `check` says.
+
+    Raises:
+        StoreUnavailable, UpstreamError: what is current cannot be found out.
+    """
+    stamp = house.store.stamp(named.key)
+    by_record = named.route.verify is Verify.NEVER
+    if not _is_usual(visit.request):
+        recorded = await house.store.look(named.key) if by_record else UNKNOWN
+        return await (
+            check(house, visit, recorded, stamp) if by_record else check_with_backend(house, visit, stamp)
+        )
+    if by_record:
+        recorded = await house.store.look(named.key)
+        if isinstance(recorded, Known) and len(recorded.versions) == 1:
+            version = recorded.versions[0]
+            if version.variant.startswith(named.mark) and _is_another(visit, version.etag):
+                return _refusal(visit, None)  # the record is not this caller's: nothing of it is told
+        return await check(house, visit, recorded, stamp)
+    if stamp is None or names_minted(visit.conditions) or house.selectors.of(named.key, visit.conditions):
+        return await check_with_backend(house, visit, stamp)
+    return await _asked_again(house, visit, named, shape, stamp)
+
+
+async def _asked_again(
+    house: House, visit: Visit, named: Named, shape: Shape, stamp: Stamp
+) -> Answer | Passed | Refused:
+    """The backend is asked, as `probe` does it."""
+    trace, match = visit.request.trace, named.route.match
+    house.journal.probe(match, "mismatch")
+    trace.probe = "mismatch"
+    reply = await house.upstream.send(_probe(house.outgoing, named, visit.request, shape))
+    try:
+        version = _told(house, named, reply)
+        if version is not None and _is_another(visit, version.etag):
+            observe(house, match, named.key, stamp, version)
+            return _refusal(visit, version)
+        found = await found_in(house, visit, reply, visit.request.headers)
+    finally:
+        trace.upstream_seconds += house.clock() - reply.sent_at
+        reply.close()
+    return await conclude(house, visit, UNKNOWN, found, stamp)
+
+
+def _is_usual(request: Request) -> bool:
+    """Whether a refusal of this request is the same document as the last one, but for the request's id."""
+    if _PREFER in request.headers or is_s3(request.headers, request.target):
+        return False
+    return request.id.replace("-", "").isalnum()  # in no form is there anything to escape
+
+
+def _is_another(visit: Visit, tag: EntityTag | None) -> bool:
+    """Whether a strong tag is current that the client does not name: RFC 9110 section 13.1.1 is not met."""
+    tags = visit.conditions.if_match
+    return tag is not None and isinstance(tags, tuple) and tag.opaque != tags[0].opaque
+
+
+def _told(house: House, named: Named, reply: Reply) -> Version | None:
+    """The version, where the head alone tells it: one strong tag, one representation, one coding."""
+    headers = reply.headers
+    if (
+        reply.status != 200
+        or _VARY in headers
+        or _ENCODING in headers
+        or (tag := strong_tag(headers)) is None
+    ):
+        return None
+    text = headers.get(_MODIFIED)
+    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
+    return Version(tag, modified, variant=named.mark)
+
+
+def _probe(outgoing: Outgoing, named: Named, request: Request, shape: Shape) -> Call:
+    if not shape.probe:
+        lines = [line for line in outgoing.probe(request, None) if lower(line[0]) != b"x-request-id"]
+        shape.probe = field_lines(lines)
+    head = b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.probe, request.id.encode())
+    return Call("GET", named.wire, (), head=head)
+
+
+def _refusal(visit: Visit, current: Version | None) -> Answer:
+    """412 (RFC 9110 section 15.5.13)."""
+    note(visit, _STALE, "refused")
+    request, sent = visit.request, visit.conditions.sent[Condition.IF_MATCH]
+    accept = tuple(request.headers.getall(_ACCEPT, ()))
+    kind, more, before, after = _document(sent, request.method, current, accept)
+    name = request.id.encode()
+    fields = [(b"Content-Type", kind), (b"Vary", b"Accept"), (b"X-Request-ID", name), *more]
+    return Answer(412, "Precondition Failed", fields, b"%b%b%b" % (before, name, after))
+
+
+@lru_cache(maxsize=256)
+def _document(
+    sent: str, method: str, current: Version | None, accept: tuple[str, ...]
+) -> tuple[bytes, list[Line], bytes, bytes]:
+    """Such a refusal: its type, its further fields, and its content before and after the request's id."""
+    conditions = Conditions(sent={Condition.IF_MATCH: sent})
+    problem = stale(_STALE, conditions, method, UNKNOWN if current is None else Known((current,)))
+    kind, body = render(identified(problem, _ID), accept)
+    before, _, after = body.rpartition(_ID.encode())
+    return kind.encode(), encoded(problem.fields), before, after
