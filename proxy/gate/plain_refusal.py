@@ -24,7 +24,6 @@ from proxy.rules.conditions import Condition, Conditions
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag
 from proxy.rules.fields import Line, field_lines, lower
-from proxy.rules.minting import names_minted
 from proxy.rules.preconditions import Reason, Refuse
 from proxy.rules.problems import identified
 from proxy.rules.refusals import render, stale
@@ -40,8 +39,13 @@ _PREFER, _ACCEPT = istr("Prefer"), istr("Accept")
 _MODIFIED, _VARY, _ENCODING = istr("Last-Modified"), istr("Vary"), istr("Content-Encoding")
 
 
-async def checked_again(house: House, visit: Visit, named: Named, shape: Shape) -> Answer | Passed | Refused:
+async def checked_again(
+    house: House, visit: Visit, named: Named, shape: Shape, *, minted: bool
+) -> Answer | Passed | Refused:
     """Checks a write without a claim: the refusal where it is the usual one, else what `check` says.
+
+    Args:
+        minted: whether the tag that the write names is one of ours.
 
     Raises:
         StoreUnavailable, UpstreamError: what is current cannot be found out.
@@ -60,7 +64,7 @@ async def checked_again(house: House, visit: Visit, named: Named, shape: Shape) 
             if version.variant.startswith(named.mark) and _is_another(visit, version.etag):
                 return _refusal(visit, None)  # the record is not this caller's: nothing of it is told
         return await check(house, visit, recorded, stamp)
-    if stamp is None or names_minted(visit.conditions) or house.selectors.of(named.key, visit.conditions):
+    if stamp is None or minted or house.selectors.of(named.key, visit.conditions):
         return await check_with_backend(house, visit, stamp)
     return await _asked_again(house, visit, named, shape, stamp)
 
@@ -126,7 +130,8 @@ def _refusal(visit: Visit, current: Version | None) -> Answer:
     note(visit, _STALE, "refused")
     request, sent = visit.request, visit.conditions.sent[Condition.IF_MATCH]
     accept = tuple(request.headers.getall(_ACCEPT, ()))
-    kind, more, before, after = _document(sent, request.method, current, accept)
+    tag, modified = (None, None) if current is None else (current.etag, current.modified)
+    kind, more, before, after = _document(sent, request.method, tag, modified, accept)
     name = request.id.encode()
     fields = [(b"Content-Type", kind), (b"Vary", b"Accept"), (b"X-Request-ID", name), *more]
     return Answer(412, "Precondition Failed", fields, b"%b%b%b" % (before, name, after))
@@ -134,11 +139,12 @@ def _refusal(visit: Visit, current: Version | None) -> Answer:
 
 @lru_cache(maxsize=256)
 def _document(
-    sent: str, method: str, current: Version | None, accept: tuple[str, ...]
+    sent: str, method: str, tag: EntityTag | None, modified: int | None, accept: tuple[str, ...]
 ) -> tuple[bytes, list[Line], bytes, bytes]:
     """Such a refusal: its type, its further fields, and its content before and after the request's id."""
     conditions = Conditions(sent={Condition.IF_MATCH: sent})
-    problem = stale(_STALE, conditions, method, UNKNOWN if current is None else Known((current,)))
+    current = UNKNOWN if tag is None else Known((Version(tag, modified),))
+    problem = stale(_STALE, conditions, method, current)
     kind, body = render(identified(problem, _ID), accept)
     before, _, after = body.rpartition(_ID.encode())
     return kind.encode(), encoded(problem.fields), before, after

@@ -89,7 +89,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
     trace.route, trace.resource, trace.condition = named.route.match, named.key, Condition.IF_MATCH.value
     if again:
         visit = _visit(named, request, asked)
-        checked = await checked_again(house, visit, named, shape)
+        checked = await checked_again(house, visit, named, shape, minted=asked.minted)
         refusal = checked if isinstance(checked, Answer) else await told_early(house, visit, checked)
         if refusal is not None:
             return refusal
