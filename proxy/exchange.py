@@ -55,6 +55,8 @@ class Shape:
         conditions: what they ask for.
         drops: the condition fields among them that the backend is not shown.
         minted: whether they name a tag that the proxy made.
+        condition: the field that is evaluated first, "" where there is none.
+        decides: whether there is something to evaluate.
         lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own, and of a
             write for If-Match and Content-Length.
         recognised: whether the answer to such a write may be kept for a retry.
@@ -67,6 +69,8 @@ class Shape:
     lines: bytes
     recognised: bool = False
     probe: bytes = b""
+    condition: str = ""
+    decides: bool = False
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.naming import Named, Names
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.plain import plainly, shape_of
+from proxy.gate.plain import pass_plainly, read_plainly, shape_of
 from proxy.gate.plain_write import WRITES, write_plainly, write_shape
 from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
@@ -115,7 +115,9 @@ class Gate:
             if shape is not None:
                 named = self._names.of(request)
                 if request.method == "GET":
-                    answer = await plainly(self.house, named, request, shape) if named.plain else None
+                    if named.plain:
+                        plainly = read_plainly if named.key else pass_plainly
+                        answer = await plainly(self.house, named, request, shape)
                 elif named.writes:
                     answer = await write_plainly(self.house, named, request, shape)
             if answer is None:

@@ -8,7 +8,6 @@ requests both ways and compares the answers byte by byte.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Final
 
 from multidict import istr
@@ -17,11 +16,13 @@ from proxy.exchange import Answer, Request, Shape
 from proxy.gate.naming import Named
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.read import answered, observe, passed, shown_whole, verdict, withheld
-from proxy.gate.representation import Representation, seen_at_once
+from proxy.gate.representation import Representation, seen_at_once, streams
 from proxy.gate.visit import House, Visit
 from proxy.rules.conditions import NONE, Malformed, parse_conditions
+from proxy.rules.dates import parse_http_date
 from proxy.rules.fields import OVERRIDES, field_lines, lower
 from proxy.rules.minting import names_minted
+from proxy.rules.versions import Version
 from proxy.upstream import Call, Reply
 
 # Names that are looked up in every response: an `istr` is not put into lower case each time.
@@ -43,59 +44,48 @@ def shape_of(request: Request, outgoing: Outgoing, *, now_year: int, most_tags: 
         return None
     drops = withheld(conditions)
     lines = outgoing.unidentified(request, drops | {b"x-request-id"})
-    return Shape(conditions, drops, names_minted(conditions), field_lines(lines))
+    shape = Shape(conditions, drops, names_minted(conditions), field_lines(lines))
+    if conditions is not NONE:
+        shape.condition, shape.decides = conditions.first, conditions.decides
+    return shape
 
 
-def plainly(house: House, named: Named, request: Request, shape: Shape) -> Coroutine[None, None, Answer]:
-    """Answers a plain GET of a target that is plain too."""
-    return _read(house, named, request, shape) if named.key else _pass_on(house, named, request, shape)
-
-
-async def _pass_on(house: House, named: Named, request: Request, shape: Shape) -> Answer:
-    """`mode: off`."""
+async def pass_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer:
+    """Answers a plain GET of a target that is not looked at: `mode: off`."""
     trace = request.trace
     trace.route, trace.outcome = named.route.match, "off"
     if shape.drops:  # nothing is withheld where nothing is looked at
         call = Call("GET", named.wire, house.outgoing.of(request), early=request.early)
     else:
-        call = _call(named, request, shape)
+        call = Call("GET", named.wire, (), early=request.early, head=_head(named, request, shape))
     reply = await house.upstream.send(call)
     trace.upstream_seconds += house.clock() - reply.sent_at
     return passed(reply)
 
 
-def _call(named: Named, request: Request, shape: Shape) -> Call:
-    head = b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.lines, request.id.encode())
-    return Call("GET", named.wire, (), early=request.early, head=head)
-
-
-async def _read(house: House, named: Named, request: Request, shape: Shape) -> Answer:
+async def read_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer:
+    """Answers a plain GET of a target that is plain too."""
     trace = request.trace
-    trace.route, trace.resource = named.route.match, named.key
-    conditions = shape.conditions
-    if conditions is not NONE:
-        trace.condition = conditions.first
+    trace.route, trace.resource, trace.condition = named.route.match, named.key, shape.condition
     stamp = house.store.stamp(named.key)  # before the request goes out: rule 3
     if stamp is None:
         house.journal.unrecorded(trace.route)
-    reply = await house.upstream.send(_call(named, request, shape))
+    call = Call("GET", named.wire, (), early=request.early, head=_head(named, request, shape))
+    reply = await house.upstream.send(call)
     trace.upstream_seconds += house.clock() - reply.sent_at
     try:
-        visit: Visit | None = None
-        seen = None if shape.minted else _shown_before(named, reply)
-        if seen is None or conditions.decides:
-            visit = Visit(
-                request, "GET", named.route, named.target, named.wire, named.key, named.mark, conditions
-            )
+        seen = None
+        if not shape.minted:
+            seen = _shown_before(named, reply) or _minted_now(house, named, reply)
         if seen is None:
-            assert visit is not None
+            visit = _visit(named, request, shape)
             seen = _seen_now(house, named, visit, reply)
             if seen is None:
                 return await answered(house, visit, reply, stamp, shape.drops)
         if seen.settled:
             observe(house, named.route.match, named.key, stamp, seen.version)
-        if visit is not None and conditions.decides:
-            decided = verdict(house, visit, reply, seen)
+        if shape.decides:
+            decided = verdict(house, _visit(named, request, shape), reply, seen)
             if decided is not None:
                 return decided
         return shown_whole(reply, seen)
@@ -104,30 +94,64 @@ async def _read(house: House, named: Named, request: Request, shape: Shape) -> A
         raise
 
 
+def _head(named: Named, request: Request, shape: Shape) -> bytes:
+    return b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.lines, request.id.encode())
+
+
+def _visit(named: Named, request: Request, shape: Shape) -> Visit:
+    """The same request as the long way has it."""
+    return Visit(
+        *(request, "GET", named.route, named.target, named.wire, named.key, named.mark),
+        shape.conditions,
+    )
+
+
 def _shown_before(named: Named, reply: Reply) -> Representation | None:
-    """What the backend showed of this resource the last time, where it shows the very same validators."""
+    """What the backend showed of this resource the last time, where it shows the very same validators.
+
+    And where these alone tell the version: one tag, one representation, one coding.
+    """
     known, headers = named.shown, reply.headers
     if (
         known is None
         or reply.status != 200
         or known[0] != headers.get(_ETAG)
         or known[1] != headers.get(_MODIFIED)
-        or not _tells_all(reply)
+        or _VARY in headers
+        or _ENCODING in headers
+        or len(headers.getall(_ETAG)) != 1
     ):
         return None
     return known[2]
+
+
+def _minted_now(house: House, named: Named, reply: Reply) -> Representation | None:
+    """The content's hash, where it is here, and its fields say nothing of versions but perhaps a date."""
+    minter, headers, length = house.minter, reply.headers, reply.length
+    if (
+        minter is None
+        or reply.status != 200
+        or length is None
+        or length > named.route.hash_limit
+        or _ETAG in headers
+        or _VARY in headers
+        or _ENCODING in headers
+        or streams(reply)
+        or (body := reply.ready()) is None
+    ):
+        return None
+    tag = minter.mint(named.key, body)
+    text = headers.get(_MODIFIED)
+    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
+    version = Version(tag, modified, minted=True, variant=named.mark)
+    return Representation(version, version, body, True)
 
 
 def _seen_now(house: House, named: Named, visit: Visit, reply: Reply) -> Representation | None:
     if reply.status != 200:
         return None
     seen = seen_at_once(reply, house, visit)
-    if seen is not None and seen.body is None and _tells_all(reply):
-        named.shown = reply.headers[_ETAG], reply.headers.get(_MODIFIED), seen
-    return seen
-
-
-def _tells_all(reply: Reply) -> bool:
-    """Whether ETag and Last-Modified alone tell the version: one tag, one representation, one coding."""
     headers = reply.headers
-    return _VARY not in headers and _ENCODING not in headers and len(headers.getall(_ETAG, ())) == 1
+    if seen is not None and seen.body is None and _VARY not in headers and _ENCODING not in headers:
+        named.shown = headers[_ETAG], headers.get(_MODIFIED), seen
+    return seen

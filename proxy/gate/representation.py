@@ -83,7 +83,7 @@ def seen_at_once(reply: Reply, house: House, seen_by: Visit) -> Representation |
     if seen is not None and seen_by.conditions is not NONE and names_minted(seen_by.conditions):
         return None  # the content tells whether that tag is of what is shown
     if seen is None and house.minter is not None and reply.length is not None:
-        if reply.length > seen_by.route.hash_limit or _streams(reply) or (body := reply.ready()) is None:
+        if reply.length > seen_by.route.hash_limit or streams(reply) or (body := reply.ready()) is None:
             return None
         seen = _minted(house.minter, body, own, reply, house, seen_by, seen_by.request.headers)
     if seen is not None and _VARY in reply.headers:
@@ -241,13 +241,14 @@ def _modified(reply: Reply, house: House) -> int | None:
 async def _content(reply: Reply, house: House, seen_by: Visit) -> bytes | None:
     """The whole body, where it is short enough to hash and does not trickle on for ever."""
     limit = seen_by.route.hash_limit
-    if house.minter is None or (reply.length is not None and reply.length > limit) or _streams(reply):
+    if house.minter is None or (reply.length is not None and reply.length > limit) or streams(reply):
         return None
     # Of what comes without a length, `ready` would tell by chance whether it is short enough.
     whole = None if reply.length is None else reply.ready()
     return await reply.read(limit) if whole is None else whole
 
 
-def _streams(reply: Reply) -> bool:
+def streams(reply: Reply) -> bool:
+    """Whether the content trickles on, so that nobody can wait for its end."""
     kind = reply.headers.get(_TYPE, "").lower()
     return kind.startswith(_STREAMS) or reply.headers.get(_BUFFERING, "").lower() == "no"
