@@ -158,13 +158,12 @@ def _if_match(wanted: Tags, versions: tuple[Version, ...]) -> Decision:
     """RFC 9110 section 13.1.1: strong comparison, with any of the current representations."""
     if isinstance(wanted, Star):
         return PROCEED
-    tags = [version.etag for version in versions if version.etag is not None]
-    if _any_match(wanted, tags, strong=True):
-        return PROCEED
-    weak = _weak_tags(versions)
-    if not weak:
+    for version in versions:
+        if version.etag is not None and _strong_among(wanted, version.etag):
+            return PROCEED
+    if all(version.etag is None and version.weak is None for version in versions):
         return Refuse(Reason.NO_TAG, Condition.IF_MATCH)
-    if _any_match(wanted, weak, strong=False):
+    if _weak_among(wanted, versions):
         return Refuse(Reason.WEAK_TAG, Condition.IF_MATCH)
     return Refuse(Reason.STALE_TAG, Condition.IF_MATCH)
 
@@ -185,7 +184,7 @@ def _if_none_match(named: Tags, method: str, versions: tuple[Version, ...]) -> D
     """RFC 9110 section 13.1.2: weak comparison; where it is false, 304 for GET and HEAD, else 412."""
     if isinstance(named, Star):
         reason = Reason.EXISTS
-    elif _any_match(named, _weak_tags(versions), strong=False):
+    elif _weak_among(named, versions):
         reason = Reason.TAG_MATCHES
     else:
         return PROCEED
@@ -213,14 +212,25 @@ def _ambiguous(version: Version, limit: int) -> bool:
     return version.shared_second and version.modified == limit
 
 
-def _weak_tags(versions: tuple[Version, ...]) -> list[EntityTag]:
-    """Every tag that counts in weak comparison: also the backend's own weak ones."""
-    return [tag for version in versions for tag in (version.etag, version.weak) if tag is not None]
+# Loops, not `any` of a generator: this is asked for every conditional request.
 
 
-def _any_match(sent: Iterable[EntityTag], current: list[EntityTag], *, strong: bool) -> bool:
-    same = strong_match if strong else weak_match
-    return any(same(a, b) for a in sent for b in current)
+def _strong_among(sent: Iterable[EntityTag], current: EntityTag) -> bool:
+    for tag in sent:  # noqa: SIM110
+        if strong_match(tag, current):
+            return True
+    return False
+
+
+def _weak_among(sent: Iterable[EntityTag], versions: tuple[Version, ...]) -> bool:
+    """Every tag counts in weak comparison: also the backend's own weak ones."""
+    for version in versions:
+        for current in (version.etag, version.weak):
+            if current is not None:
+                for tag in sent:
+                    if weak_match(tag, current):
+                        return True
+    return False
 
 
 def if_range_holds(conditions: Conditions, version: Version, date: int | None) -> bool:
