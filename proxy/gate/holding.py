@@ -32,6 +32,7 @@ class Holding:
         whole: whether the written resources are collections that are written with all that is in them.
 
     Attributes:
+        claims: those that are still held, by their keys.
         sent: whether the write was sent, as far as is known here.
         waited: seconds that taking the claims took.
     """
@@ -51,15 +52,10 @@ class Holding:
         held = (*exclusive, *self._inside) if inside else exclusive
         self._shared = tuple(key for key in dict.fromkeys(shared) if key not in held) if shared else ()
         self._whole = whole
-        self._claims: dict[str, Claim] = {}
+        self.claims: dict[str, Claim] = {}
         self._renewal: asyncio.Task[None] | None = None
         self.sent = False
         self.waited = 0.0
-
-    @property
-    def held(self) -> bool:
-        """Whether there is anything to let go of."""
-        return bool(self._claims)
 
     async def take(self) -> None:
         """Takes the claims.
@@ -74,12 +70,12 @@ class Holding:
             for key in sorted((*self._exclusive, *self._inside)):
                 inside = key in self._inside
                 if inside or self._whole:
-                    self._claims[key] = await house.store.claim(key, shared=inside, tree=True)
+                    self.claims[key] = await house.store.claim(key, shared=inside, tree=True)
                 else:
-                    self._claims[key] = await house.store.claim(key)
+                    self.claims[key] = await house.store.claim(key)
                 house.held += 1
             for key in self._shared:
-                self._claims[key] = await house.store.claim(key, shared=True)
+                self.claims[key] = await house.store.claim(key, shared=True)
                 house.held += 1
         except BaseException:
             await self.let_go()
@@ -89,22 +85,22 @@ class Holding:
     @property
     def recorded(self) -> Recorded:
         """What the store knew of the written resource."""
-        return self._claims[self._exclusive[0]].recorded if self._exclusive else UNKNOWN
+        return self.claims[self._exclusive[0]].recorded if self._exclusive else UNKNOWN
 
     @property
     def overlapped(self) -> bool:
         """Whether another write held the written resource when this one asked for it."""
-        return bool(self._exclusive) and self._claims[self._exclusive[0]].waited
+        return bool(self._exclusive) and self.claims[self._exclusive[0]].waited
 
     @property
     def erased(self) -> tuple[Version, ...]:
         """Versions of the written resource that others had erased; see `aftermath.marked`."""
-        return self._claims[self._exclusive[0]].erased if self._exclusive else ()
+        return self.claims[self._exclusive[0]].erased if self._exclusive else ()
 
     @property
     def fence(self) -> int:
         """Grows with every claim of the written resource: a backend that checks it can refuse a late one."""
-        return self._claims[(*self._exclusive, *self._shared)[0]].fence
+        return self.claims[(*self._exclusive, *self._shared)[0]].fence
 
     async def send_now(self) -> None:
         """Says that the write is about to be sent: the leases must cover the backend's longest work (rule 4).
@@ -113,17 +109,24 @@ class Holding:
             StoreUnavailable: a lease is over, or cannot be renewed; nothing may be sent.
         """
         house = self._house
-        try:
-            for claim in self._claims.values():
-                # As much as is left when a renewal is due: a crash leaves the backend so much at any time.
-                if claim.deadline - house.clock() < (house.lease + house.work) / 2:
-                    await house.store.renew(claim)
-        except LeaseLost:
-            house.journal.lease_lost()
-            raise _too_late() from None
-        self.permit()  # the store may have been slow, or this process stopped
+        # As much as is left when a renewal is due: a crash leaves the backend so much at any time.
+        enough = (house.lease + house.work) / 2
+        renewed = False
+        for claim in self.claims.values():
+            if claim.deadline - house.clock() < enough:
+                await self._renew_now(claim)
+                renewed = True
+        if renewed:
+            self.permit()  # the store may have been slow, or this process stopped
         self.sent = True
         house.renewals.watch(self)
+
+    async def _renew_now(self, claim: Claim) -> None:
+        try:
+            await self._house.store.renew(claim)
+        except LeaseLost:
+            self._house.journal.lease_lost()
+            raise _too_late() from None
 
     def permit(self) -> None:
         """Asked before every piece of the write goes out: whether the leases cover what follows (rule 4).
@@ -132,7 +135,7 @@ class Holding:
             StoreUnavailable: they do not. What was sent so far is an incomplete message.
         """
         now = self._house.clock()
-        for claim in self._claims.values():
+        for claim in self.claims.values():
             if claim.deadline - now < self._house.work:
                 raise _too_late()
 
@@ -164,15 +167,15 @@ class Holding:
         """
         self._disarm()
         endings = []
-        while self._claims:
-            key, claim = self._claims.popitem()
+        while self.claims:
+            key, claim = self.claims.popitem()
             own = keepsake if keepsake is not None and key == self._exclusive[0] else None
             endings.append(self._end(claim, outcomes.get(key, UNKNOWN), own))
         return endings
 
     def restore(self, outcomes: Mapping[str, Recorded]) -> None:
         """Ends the claims of a write that was not carried out: what was recorded stays, but as given."""
-        kept: dict[str, Recorded] = {key: claim.recorded for key, claim in self._claims.items()}
+        kept: dict[str, Recorded] = {key: claim.recorded for key, claim in self.claims.items()}
         # What was found to be just what was recorded is put back as the very object: the store then knows
         # that nothing changed (RFC 9110 section 8.8.2.2).
         changed = {key: found for key, found in outcomes.items() if kept.get(key) != found}
@@ -181,8 +184,8 @@ class Holding:
     async def leave(self) -> None:
         """Nobody knows the outcome: the leases start once more and run out (rule 5)."""
         self._disarm()
-        while self._claims:
-            _, claim = self._claims.popitem()
+        while self.claims:
+            _, claim = self.claims.popitem()
             with suppress(StoreError):  # told by `_ended`
                 await self._end(claim, UNSETTLED, None)
 
@@ -191,7 +194,7 @@ class Holding:
 
         Before the write was sent the recorded versions are put back; after that nobody knows.
         """
-        if not self._claims:
+        if not self.claims:
             return
         if self.sent:
             await self.leave()
@@ -200,7 +203,7 @@ class Holding:
 
     async def renew(self) -> None:
         """Starts all leases anew (rule 5)."""
-        for claim in list(self._claims.values()):
+        for claim in list(self.claims.values()):
             try:
                 await self._house.store.renew(claim)
             except LeaseLost:

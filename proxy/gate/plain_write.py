@@ -100,10 +100,10 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
         trace.claim_wait = holding.waited
         house.journal.claim_wait(holding.waited)
         before = holding.recorded
-        if not _is_current(house, named, before, asked.tag):
+        if not isinstance(before, Known) or not _is_current(house, named, before, asked.tag):
             visit = _visit(named, request, asked, holding.erased)
             return await check_and_forward(house, visit, content, holding)
-        if (pause := next_tag_in(before, content)) > 0:
+        if before.versions[0].modified is not None and (pause := next_tag_in(before, content)) > 0:
             await asyncio.sleep(pause)
         await holding.send_now()
         try:
@@ -123,7 +123,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
             reply.close()
             raise
     finally:
-        if holding.held:
+        if holding.claims:
             await holding.let_go()
         house.writing -= 1
 
@@ -173,14 +173,14 @@ def _visit(named: Named, request: Request, asked: _Asked, erased: tuple[Version,
     return visit
 
 
-def _is_current(house: House, named: Named, recorded: Recorded, tag: EntityTag) -> bool:
+def _is_current(house: House, named: Named, recorded: Known, tag: EntityTag) -> bool:
     """Whether the record may be believed, and holds just this tag: RFC 9110 section 13.1.1 is satisfied.
 
     What is not so plain `check` decides.
     """
-    if not isinstance(recorded, Known) or len(recorded.versions) != 1:
-        return False
     version = recorded.versions[0]
+    if len(recorded.versions) != 1:
+        return False
     if (version.etag is not tag and version.etag != tag) or not version.variant.startswith(named.mark):
         return False
     return named.route.verify is Verify.NEVER or not house.suspicion.holds_for(named.route.match)

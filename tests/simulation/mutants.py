@@ -112,7 +112,7 @@ def _no_deadline(patch: pytest.MonkeyPatch) -> None:
 def _no_second_look(patch: pytest.MonkeyPatch) -> None:
     async def send_now(self: Holding) -> None:
         house = self._house
-        for claim in self._claims.values():
+        for claim in self.claims.values():
             if claim.deadline - house.clock() < house.work:
                 try:
                     await house.store.renew(claim)
