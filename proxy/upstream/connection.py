@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
 from proxy.upstream import Call, Source
-from proxy.upstream.framing import Framer, FramingError, NoBody, UntilClose, body_framer
+from proxy.upstream.deadline import NEVER
+from proxy.upstream.framing import Framer, FramingError, NoBody, UntilClose, body_framer, body_length
 from proxy.upstream.head import HeadReader, persistent
 from proxy.upstream.last_words import last_words
 from proxy.upstream.reply import BackendReply
@@ -76,8 +77,12 @@ class Connection(Wire):
 
     # One exchange.
 
-    async def exchange(self, call: Call, head: bytes, sent_at: float, deadline: float) -> BackendReply:
-        """Sends the call and waits for the head of its final response.
+    def exchange(
+        self, call: Call, head: bytes, sent_at: float, deadline: float
+    ) -> asyncio.Future[BackendReply] | Coroutine[None, None, BackendReply]:
+        """Sends the call; what is returned, to be awaited at once, gives the reply once its head is here.
+
+        Whoever is cancelled while awaiting it calls `given_up`.
 
         Args:
             call: the request.
@@ -86,41 +91,40 @@ class Connection(Wire):
             deadline: `loop.time()` at which the head must be there, where the body is bytes.
 
         Raises:
+            UpstreamBroken, and what `call.permit` raises; nothing was sent then. What is returned raises
             UpstreamBroken, UpstreamTimeout, BodyError; `Unanswered` where the connection just died.
         """
-        transport = self._transport
-        if self._gone or transport is None or transport.is_closing():
+        transport = self.transport
+        if self.gone or transport is None or transport.is_closing():
             raise UpstreamBroken(f"{self._backend} closed the connection at once", maybe_applied=False)
         if call.permit is not None:
-            self._ask(call.permit)
+            try:
+                call.permit()
+            except BaseException:
+                self.abort()
+                raise
         self.used += 1
         self._call, self._sent_at, self._answered = call, sent_at, False
         waiter: asyncio.Future[BackendReply] = self._loop.create_future()
         self._waiter = waiter
         body = call.body
         if not isinstance(body, bytes):
-            return await self._stream(head, body, waiter)
-        self._deadline.set(deadline)
+            return self._stream(head, body, waiter)
+        limit = self._deadline
+        limit.at = deadline
+        if deadline < limit.due:
+            limit.set(deadline)
         if len(body) > _ONE_WRITE:
             self.write(head)
             self.write(body)
         else:
             transport.write(head + body)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            self._given_up(waiter)
-            raise
+        return waiter
 
-    def _ask(self, permit: Callable[[], None]) -> None:
-        try:
-            permit()
-        except BaseException:
-            self.abort()
-            raise
-
-    def _given_up(self, waiter: asyncio.Future[BackendReply]) -> None:
-        """Whoever waited for the answer does so no more."""
+    def given_up(self, waiter: Awaitable[BackendReply]) -> None:
+        """Whoever awaited what `exchange` returned does so no more."""
+        if not isinstance(waiter, asyncio.Future):
+            return  # `_stream` has seen to it
         # A reply that came in the same turn of the loop has nobody else to close it. Its connection may be
         # free already, and lent out again.
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
@@ -137,14 +141,15 @@ class Connection(Wire):
         try:
             return await waiter
         except asyncio.CancelledError:
-            self._given_up(waiter)
+            self.given_up(waiter)
             raise
         finally:
             if not pump.done():
                 # RFC 9112 section 9.5: an early answer ends the sending, and the connection with its reply.
                 pump.cancel()
                 await asyncio.wait((pump,))
-            self._pump = None
+            if self._pump is pump:  # else the connection is lent out again, with a body of its own
+                self._pump = None
 
     async def _send(self, source: Source) -> None:
         try:
@@ -173,23 +178,20 @@ class Connection(Wire):
             self._body(reply, data)
         elif self._waiter is not None:
             self._answered = True
-            self._head(data)
+            try:
+                found = self._heads.feed(data)
+                while found is not None:
+                    message, rest = found
+                    if message.code >= 200 or message.code == 101:
+                        self._final(message, rest)
+                        return
+                    self._interim(message)
+                    found = self._heads.feed(rest) if rest else None
+            except FramingError as fault:
+                self._broken(str(fault))
         else:
             # Nothing was asked: a 408 of an impatient server, or surplus of the last response, late.
             self.abort()
-
-    def _head(self, data: bytes) -> None:
-        try:
-            found = self._heads.feed(data)
-            while found is not None:
-                message, rest = found
-                if message.code >= 200 or message.code == 101:
-                    self._final(message, rest)
-                    return
-                self._interim(message)
-                found = self._heads.feed(rest) if rest else None
-        except FramingError as fault:
-            self._broken(str(fault))
 
     def _interim(self, message: RawResponseMessage) -> None:
         """RFC 9110 section 15.2: passed on, but for a 100 that the client's request did not ask for."""
@@ -201,22 +203,32 @@ class Connection(Wire):
         call.early(message.code, message.reason, message.raw_headers)
 
     def _final(self, message: RawResponseMessage, rest: bytes) -> None:
-        call, waiter = self._call, self._waiter
+        call, waiter, transport = self._call, self._waiter, self.transport
         assert call is not None
         assert waiter is not None
+        assert transport is not None
         if message.code == 101:
             self._switch(call, waiter, message, rest)
             return
-        framer = self._framer = body_framer(call.method, message.code, message.headers)
-        self._keep = self._may_stay(message, framer)
-        reply = BackendReply(message, framer.length, self._sent_at, self, self._body_timeout)
-        self._deadline.clear()
+        length = body_length(call.method, message.code, message.headers)
+        whole = length == len(rest)  # as that of nearly every small response
+        if not whole:
+            self._framer = body_framer(call.method, message.code, message.headers)
+        # RFC 9112 section 9.5: an answer to half a request leaves the other half unsent.
+        unsent = (self._pump is not None or transport.get_write_buffer_size() > 0) and self._unsent()
+        odd = message.should_close or message.chunked or message.code == 204
+        # `persistent` has nothing to object to where nothing is odd.
+        self._keep = keep = not unsent and (not odd or persistent(message, call.method))
+        self._deadline.at = NEVER
         self._waiter = self._call = None
-        if rest and framer.length == len(rest):  # all of it at once, as that of nearly every small response
-            reply.arrived(rest)
-            self._free(framer)
+        if whole:
+            reply = BackendReply(message, length, self._sent_at, None, self._body_timeout, rest)
+            if keep and not self.gone and not transport.is_closing():
+                self._on_free(self)
+            else:
+                self._let_go()
         else:
-            self._reply = reply
+            reply = self._reply = BackendReply(message, length, self._sent_at, self, self._body_timeout)
             self._body(reply, rest)
         if waiter.done():  # given up in this very turn of the loop
             reply.close()
@@ -230,27 +242,15 @@ class Connection(Wire):
         if call.expects_upgrade is None:
             self._broken("it switches protocols without being asked")
             return
-        assert self._transport is not None
+        assert self.transport is not None
         reply = BackendReply(message, 0, self._sent_at, self, self._body_timeout)
         self._waiter = self._call = None
         self._deadline.stop()
-        reply.hand_over(BackendTunnel(self._transport, rest, self._lost))
+        reply.hand_over(BackendTunnel(self.transport, rest, self._lost))
         if waiter.done():
             reply.close()
         else:
             waiter.set_result(reply)
-
-    def _may_stay(self, message: RawResponseMessage, framer: Framer) -> bool:
-        """Whether another request may follow, as far as the head tells."""
-        if not persistent(message, bodiless=isinstance(framer, NoBody)):
-            return False
-        # RFC 9112 section 9.5: an answer to half a request leaves the other half unsent.
-        return not self._sending()
-
-    def _sending(self) -> bool:
-        if self._pump is not None and not self._pump.done():
-            return True
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
     def _body(self, reply: BackendReply, data: bytes) -> None:
         framer = self._framer
@@ -268,17 +268,25 @@ class Connection(Wire):
     def _end(self, reply: BackendReply, framer: Framer) -> None:
         """The body is whole: the connection is free, or of no more use."""
         self._reply = None
-        self._deadline.clear()
+        self._deadline.at = NEVER
         reply.finish(framer.trailers())
-        self._free(framer)
-
-    def _free(self, framer: Framer) -> None:
         if self._keep and not framer.excess and self.usable:
             self._on_free(self)
-        elif self._sending():
+        else:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """The exchange is over, and no other may follow."""
+        if self._unsent():
             self.abort()  # the rest of the request is wanted by nobody
         else:
             self.close()
+
+    def _unsent(self) -> bool:
+        """Whether some of the request is still to be sent."""
+        if self._pump is not None and not self._pump.done():
+            return True
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     # The end.
 
@@ -292,8 +300,8 @@ class Connection(Wire):
 
     def _closed_in_order(self) -> bool:
         """RFC 9112 section 9.8: over TLS, only a closure alert ends a body that has no length."""
-        assert self._transport is not None
-        tls: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        assert self.transport is not None
+        tls: ssl.SSLObject | None = self.transport.get_extra_info("ssl_object")
         if tls is None:
             return True
         try:
@@ -305,9 +313,9 @@ class Connection(Wire):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is no more."""
-        if exc is not None and self._waiter is not None and self._transport is not None:
+        if exc is not None and self._waiter is not None and self.transport is not None:
             # A write failed: an early answer may lie unread in the socket (RFC 9112 section 9.5).
-            for data in last_words(self._transport):
+            for data in last_words(self.transport):
                 self.data_received(data)
         unanswered = self._waiter is not None and not self._answered
         sentence = "closed the connection without an answer" if unanswered else "broke off in mid-answer"
@@ -334,6 +342,6 @@ class Connection(Wire):
             reply.fail(fault)
 
     def _lost(self) -> None:
-        if not self._gone:
-            self._gone = True
+        if not self.gone:
+            self.gone = True
             self._on_lost(self)

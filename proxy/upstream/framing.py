@@ -249,28 +249,45 @@ def _line_end(data: bytes, at: int, limit: int) -> int:
     return end
 
 
+def bodiless(method: str, status: int) -> bool:
+    """Whether a response never has content, whatever its fields say (RFC 9112 section 6.3, rule 1)."""
+    return method == "HEAD" or status in (204, 304) or status < 200
+
+
+def body_length(method: str, status: int, headers: CIMultiDictProxy[str]) -> int | None:
+    """The size of this final response's body in bytes, None where only its end tells (RFC 9112 section 6.3).
+
+    Raises:
+        FramingError: as `body_framer`.
+    """
+    if (
+        method == "HEAD" or status in (204, 304) or status < 200
+    ):  # `bodiless`, inline: each response passes here
+        return 0
+    length = headers.get(hdrs.CONTENT_LENGTH)
+    if length is None:
+        return None
+    if hdrs.TRANSFER_ENCODING in headers:
+        raise FramingError("the response has both Content-Length and Transfer-Encoding")
+    if len(headers.getall(hdrs.CONTENT_LENGTH)) > 1 or not (length.isascii() and length.isdigit()):
+        raise FramingError("the Content-Length of the response is malformed")
+    return int(length)
+
+
 def body_framer(method: str, status: int, headers: CIMultiDictProxy[str]) -> Framer:
     """How the body of this final response ends (RFC 9112 section 6.3).
 
     Raises:
         FramingError: the framing is ambiguous or not understood: no response can be trusted then.
     """
-    if method == "HEAD" or status in (204, 304) or status < 200:
-        return NoBody()
-    coding = headers.get(hdrs.TRANSFER_ENCODING)
-    length = headers.get(hdrs.CONTENT_LENGTH)
-    if coding is None:
-        return UntilClose() if length is None else Counted(_length(length, headers))
+    length = body_length(method, status, headers)
     if length is not None:
-        raise FramingError("the response has both Content-Length and Transfer-Encoding")
+        return NoBody() if bodiless(method, status) else Counted(length)
+    coding = headers.get(hdrs.TRANSFER_ENCODING)
+    if coding is None:
+        return UntilClose()
     # The proxy never sends TE, so the backend may use no other transfer coding (RFC 9112 section 7.4), nor
     # chunked twice (section 6.1). Another one could not be undone here, and its end not be found.
     if coding.lower() != "chunked" or len(headers.getall(hdrs.TRANSFER_ENCODING)) > 1:
         raise FramingError("the Transfer-Encoding of the response is not understood")
     return Chunked()
-
-
-def _length(value: str, headers: CIMultiDictProxy[str]) -> int:
-    if len(headers.getall(hdrs.CONTENT_LENGTH)) > 1 or not (value.isascii() and value.isdigit()):
-        raise FramingError("the Content-Length of the response is malformed")
-    return int(value)

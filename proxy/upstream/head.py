@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
 
 from proxy.upstream import Call, Fields
-from proxy.upstream.framing import FramingError
+from proxy.upstream.framing import FramingError, bodiless
 
 MAX_HEAD = 64 * 1024
 """Bytes of one response head."""
@@ -36,9 +36,13 @@ def request_head(call: Call, *, close: bool = False) -> bytes:
     Raises:
         ValueError: a field, the method or the target holds a line break or blank that changes the message.
     """
-    lines = [b"%s %s HTTP/1.1" % (call.method.encode("ascii"), call.target)]
-    lines += [name + b": " + value for name, value in call.fields]
-    lines += _framing_lines(call)
+    lines = [b"%b %b HTTP/1.1" % (call.method.encode("ascii"), call.target), *map(b": ".join, call.fields)]
+    body = call.body
+    length = len(body) if isinstance(body, bytes) else body.length
+    if length is None:
+        lines.append(b"Transfer-Encoding: chunked")
+    elif length or call.method in _SAYS_EMPTY:
+        lines.append(b"Content-Length: %d" % length)
     if call.expects_upgrade is not None:
         lines += (b"Connection: upgrade", b"Upgrade: " + call.expects_upgrade)
     elif close:
@@ -56,21 +60,10 @@ def request_head(call: Call, *, close: bool = False) -> bytes:
     return head + b"\r\n\r\n"
 
 
-def _framing_lines(call: Call) -> tuple[bytes, ...]:
-    body = call.body
-    length = len(body) if isinstance(body, bytes) else body.length
-    if length is None:
-        return (b"Transfer-Encoding: chunked",)
-    if length or call.method in _SAYS_EMPTY:
-        return (b"Content-Length: %d" % length,)
-    return ()
-
-
 def last_chunk(trailers: Fields) -> bytes:
     """The end of a chunked request body (RFC 9112 section 7.1.2). Raises ValueError as `request_head`."""
-    lines = [name + b": " + value for name, value in trailers]
-    block = b"".join([line + b"\r\n" for line in lines])
-    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines):
+    block = b"".join(map(b"%b: %b\r\n".__mod__, trailers))
+    if block.count(b"\n") != len(trailers) or block.count(b"\r") != len(trailers):
         raise ValueError("a trailer field holds a line break")
     return b"0\r\n" + block + b"\r\n"
 
@@ -110,14 +103,7 @@ class HeadReader:
         end = blank.end()
         if end > MAX_HEAD:
             raise FramingError("the response head is too large")
-        return self._parse(data[:end]), data[end:]
-
-    def _keep(self, data: bytes) -> None:
-        self._partial += data
-        if len(self._partial) > MAX_HEAD:
-            raise FramingError("the response head is too large")
-
-    def _parse(self, head: bytes) -> RawResponseMessage:
+        head = data[:end]
         try:
             messages, _, _ = self._parser.feed_data(head)
         except HttpProcessingError as fault:
@@ -131,18 +117,23 @@ class HeadReader:
             raise FramingError("the response head is malformed")
         if message.version not in (HttpVersion11, HttpVersion10) or message.code < 100:
             raise FramingError("the response's version or status is not HTTP/1's")
-        return message
+        return message, data[end:]
+
+    def _keep(self, data: bytes) -> None:
+        self._partial += data
+        if len(self._partial) > MAX_HEAD:
+            raise FramingError("the response head is too large")
 
 
-def persistent(message: RawResponseMessage, *, bodiless: bool) -> bool:
-    """Whether the connection may be used again after this response (RFC 9112 section 9.3)."""
+def persistent(message: RawResponseMessage, method: str) -> bool:
+    """Whether the connection may be used again after this response to `method` (RFC 9112 section 9.3)."""
     if message.chunked and message.version == HttpVersion10:
         return False  # RFC 9112 section 6.1: such framing is faulty
     if message.code == 204 and (message.chunked or message.headers.get("Content-Length", "0").strip("0")):
         return False  # the body that must not be may still come, and would be taken for the next response
     if not message.should_close:
         return True
-    if not bodiless or message.version == HttpVersion10:
+    if message.version == HttpVersion10 or not bodiless(method, message.code):
         return False
     # The parser takes a response without length for one that ends by closing: it does not know of HEAD.
     options = ",".join(message.headers.getall("Connection", ()))

@@ -105,18 +105,23 @@ class Pool:
         try:
             head = call.head or request_head(call, close=self._max_idle == 0)
             deadline = began + self._timeout
-            fresh = (call.once or call.method not in _SAFE) and not self._trusted(began)
-            connection = (None if fresh else self._take(began)) or await self._obtain(deadline)
+            connection = self._take(began, safe=call.method in _SAFE and not call.once)
+            connection = connection or await self._obtain(deadline)
             used = connection.used
-            try:
-                reply = await connection.exchange(call, head, began, deadline)
-            except Unanswered:
-                if used:
-                    self._grow_wary()
-                if not used or not _resendable(call):
+            while True:
+                answer = connection.exchange(call, head, began, deadline)
+                try:
+                    reply = await answer
+                    break
+                except asyncio.CancelledError:
+                    connection.given_up(answer)
                     raise
-                connection = await self._obtain(deadline)
-                reply = await connection.exchange(call, head, began, deadline)
+                except Unanswered:
+                    if used:
+                        self._grow_wary()
+                    if not used or not _resendable(call):
+                        raise
+                connection, used = await self._obtain(deadline), 0  # sent a second time, never a third
         except UpstreamError as fault:
             if meter is not None:
                 meter.upstream_call(self._now() - began, _outcome(fault))
@@ -141,14 +146,21 @@ class Pool:
 
     # Getting a connection.
 
-    def _trusted(self, now: float) -> bool:
-        """Whether the connection used last is surely still wanted by the backend."""
-        return now >= self._wary_until and bool(self._idle) and now - self._idle[-1].idle_since < _FRESH
+    def _take(self, now: float, *, safe: bool) -> Connection | None:
+        """The connection used last of those that are idle; an unsafe request needs one that is surely wanted.
 
-    def _take(self, now: float) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()
-            if now < connection.idle_since + self._idle_timeout and connection.usable:
+        Args:
+            now: `loop.time()`.
+            safe: whether the request may be sent twice.
+        """
+        idle = self._idle
+        if not safe and now < self._wary_until:
+            return None
+        while idle and (safe or now - idle[-1].idle_since < _FRESH):
+            connection = idle.pop()
+            transport = connection.transport
+            stands = not connection.gone and transport is not None and not transport.is_closing()
+            if stands and now < connection.idle_since + self._idle_timeout:
                 return connection
             connection.close()
         return None

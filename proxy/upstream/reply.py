@@ -37,6 +37,10 @@ class BackendReply:
 
     The connection is let go as soon as the body has arrived, read or not: a small response is whole before
     its reader looks at it for the first time.
+
+    Args:
+        line: the connection; None where the body is whole already, and the connection let go.
+        whole: the body then.
     """
 
     __slots__ = (
@@ -59,7 +63,13 @@ class BackendReply:
     )
 
     def __init__(
-        self, message: RawResponseMessage, length: int | None, sent_at: float, line: Line, body_timeout: float
+        self,
+        message: RawResponseMessage,
+        length: int | None,
+        sent_at: float,
+        line: Line | None,
+        body_timeout: float,
+        whole: bytes = b"",
     ) -> None:
         self.status = message.code
         self.reason = message.reason
@@ -67,10 +77,10 @@ class BackendReply:
         self.headers = message.headers
         self.length = length
         self.sent_at = sent_at
-        self._line: Line | None = line
+        self._line = line
         self._body_timeout = body_timeout
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._pieces: list[bytes] = [whole] if line is None else []
+        self._size = len(whole)
         self._high = HIGH_WATER
         self._want = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -84,10 +94,13 @@ class BackendReply:
         """The whole body where it is here and the connection is done with, else None."""
         if self._line is not None or self._fault is not None:
             return None
-        return self._take()
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def read(self, limit: int) -> bytes | None:
         """The whole body where it is at most `limit` bytes, else None; nothing is lost by asking."""
+        if self._line is None and self._size <= limit and self._fault is None:
+            return self._take()
         if self.length is not None and self.length > limit:
             return None
         self._let_in(max(limit, HIGH_WATER))
@@ -174,12 +187,6 @@ class BackendReply:
             elif self._line is not None:
                 self._line.watch(self._body_timeout)
         return self._size <= self._high
-
-    def arrived(self, whole: bytes) -> None:
-        """All content at once, before anybody asked for it."""
-        self._pieces.append(whole)
-        self._size = len(whole)
-        self._line = None
 
     def finish(self, trailers: Fields) -> None:
         """The body has ended as it should: the connection is somebody else's now."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from proxy.upstream.deadline import Deadline
+from proxy.upstream.deadline import NEVER, Deadline
 
 
 class Wire(asyncio.Protocol):
-    """What a connection is made of: writing, pausing, closing, and the time that the backend has."""
+    """What a connection is made of: writing, pausing, closing, and the time that the backend has.
+
+    Attributes:
+        transport: asyncio's; None until it is connected.
+        gone: whether the wire is of no more use, as far as is known here.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
-        self._gone = False
+        self.transport: asyncio.Transport | None = None
+        self.gone = False
         self._deadline = Deadline(loop, self._expired)
         self._timeout = 0.0
         self._reading = True
@@ -24,27 +29,27 @@ class Wire(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether it still stands, as far as is known here."""
-        return not self._gone and self._transport is not None and not self._transport.is_closing()
+        return not self.gone and self.transport is not None and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: connected."""
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
 
     def write(self, data: bytes) -> None:
         """Sends without waiting; nothing where the connection is gone, which is told elsewhere."""
-        if self._transport is not None and not self._gone:
-            self._transport.write(data)
+        if self.transport is not None and not self.gone:
+            self.transport.write(data)
 
     async def room(self) -> None:
         """Waits while the backend does not read."""
-        if self._writable or self._gone:
+        if self._writable or self.gone:
             return
         # Only here the backend is waited for; the time until the client's next piece is not its fault.
         self._deadline.within(self._timeout)
         self._drained = self._loop.create_future()
         await self._drained
-        if not self._gone:
-            self._deadline.clear()
+        if not self.gone:
+            self._deadline.at = NEVER
 
     def pause_writing(self) -> None:
         """asyncio: the backend does not read fast enough."""
@@ -62,30 +67,30 @@ class Wire(asyncio.Protocol):
 
     def unwatch(self) -> None:
         """Nobody waits for anything now."""
-        self._deadline.clear()
+        self._deadline.at = NEVER
 
     def _pause(self) -> None:
-        if self._reading and self._transport is not None:
+        if self._reading and self.transport is not None:
             self._reading = False
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Reads on, where reading was paused."""
-        if not self._reading and self._transport is not None:
+        if not self._reading and self.transport is not None:
             self._reading = True
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def close(self) -> None:
         """Closes the connection in order; only for one that has nothing left to send."""
         self._leave()
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def abort(self) -> None:
         """Closes the connection at once, whatever is under way on it."""
         self._leave()
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def _leave(self) -> None:
         self._deadline.stop()
