@@ -30,7 +30,7 @@ from proxy.edge.admission import (
     websocket,
 )
 from proxy.edge.line import Line as ClientLine
-from proxy.edge.response import Writer, interim
+from proxy.edge.response import Writer, at_once, interim
 from proxy.edge.tunnel import Tunnelled
 from proxy.exchange import Answer, Line, Request, Shape
 from proxy.gate import Gate
@@ -158,19 +158,25 @@ class Connection(ClientLine):
         keep = refused is None and self._may_stay(message, request)
         if answer.tunnel is not None:
             return await self._tunnel(request, answer, started)
-        writer = Writer(self, request, keep=keep, modern=message.version >= HttpVersion11)
-        try:
-            if answer.body is None or type(answer.body) is bytes:
-                writer.at_once(answer)
-                if self.writing_paused:
+        modern = message.version >= HttpVersion11
+        if answer.body is None or type(answer.body) is bytes:
+            sent = 0
+            try:
+                sent = at_once(self, request, answer, keep=keep, modern=modern)
+                if self._paused:
                     await self.drained()
-            else:
+            finally:
+                self._tell(request, answer, perf_counter() - started, sent)
+        else:
+            writer = Writer(self, request, keep=keep, modern=modern)
+            try:
                 await writer.stream(answer)
-        finally:
-            self._tell(request, answer, perf_counter() - started, writer.sent)
-        if not writer.keep:
+            finally:
+                self._tell(request, answer, perf_counter() - started, writer.sent)
+            keep = writer.keep
+        if not keep:
             self._leave()
-        return writer.keep
+        return keep
 
     def _may_stay(self, message: RawRequestMessage, request: Request) -> bool:
         body = request.body

@@ -20,7 +20,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.body import Body
 from proxy.edge.admission import Limits, extension_method
-from proxy.edge.response import Writer
+from proxy.edge.response import at_once
 from proxy.exchange import Answer, Request
 from proxy.gate.refuse import answer_with
 from proxy.rules.problems import Problem
@@ -225,7 +225,7 @@ class Line(RequestHandler):
         self._disarm()
         request = _nobody(self)
         answer = answer_with(problem, request)
-        Writer(self, request, keep=False, modern=True).at_once(answer)
+        at_once(self, request, answer, keep=False, modern=True)
         self._tell(request, answer, 0.0, 0)
         self._leave()
 

@@ -11,7 +11,7 @@ from proxy.errors import ProxyError
 from proxy.exchange import Answer, Line, Request
 from proxy.gate.outgoing import trailers_wanted
 from proxy.rules.dates import format_http_date
-from proxy.rules.fields import FRAMING, lower, reply_fields
+from proxy.rules.fields import FRAMING, line_of, lower, reply_fields
 from proxy.upstream import Reply
 
 if TYPE_CHECKING:
@@ -21,8 +21,35 @@ _BODILESS = frozenset({204, 304})
 _DATE = b"\r\nDate: "  # as nearly every server writes it
 
 
+def at_once(client: Client, request: Request, answer: Answer, *, keep: bool, modern: bool) -> int:
+    """Writes an answer whose content is at hand: head and content in one write.
+
+    Args:
+        keep: whether the connection is to stay open.
+        modern: whether the client speaks HTTP/1.1.
+
+    Returns:
+        the bytes of content that were written.
+
+    Raises:
+        ConnectionError: the client is gone.
+    """
+    transport, body = client.transport, answer.body
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    if body is None:
+        framing, body = _without_content(answer), b""
+    else:
+        assert isinstance(body, bytes)
+        framing = b"" if answer.status in _BODILESS else b"Content-Length: %d\r\n" % len(body)
+        if request.method == "HEAD":
+            body = b""
+    transport.write(_head(answer, framing, keep=keep, modern=modern) + body)
+    return len(body)
+
+
 class Writer:
-    """Writes one answer.
+    """Writes one answer whose content is still on its way.
 
     Args:
         connection: where to.
@@ -42,20 +69,9 @@ class Writer:
         self.keep = keep
         self.sent = 0
 
-    def at_once(self, answer: Answer) -> None:
-        """Writes an answer whose content is at hand: head and content in one write.
-
-        Raises:
-            ConnectionError: the client is gone.
-        """
-        body = b"" if answer.body is None or self._request.method == "HEAD" else answer.body
-        assert isinstance(body, bytes)
-        self._put(self._head(answer, _framing(answer)) + body)
-        self.sent = len(body)
-
     def switch(self, answer: Answer) -> None:
         """Writes the head of a 101, fields and all as the backend sent them."""
-        lines = b"".join(b"%b: %b\r\n" % line for line in answer.fields if lower(line[0]) not in FRAMING)
+        lines = b"".join([line_of(line) for line in answer.fields if lower(line[0]) not in FRAMING])
         self._put(_status_line(101, answer.reason) + lines + b"\r\n")
 
     async def stream(self, answer: Answer) -> None:
@@ -77,7 +93,7 @@ class Writer:
             self.keep = False  # the end of the connection is the end of the content (RFC 9112 section 6.3)
         length = None if reply.length is None else b"Content-Length: %d\r\n" % reply.length
         framing = length or (b"Transfer-Encoding: chunked\r\n" if chunked else b"")
-        head = self._head(answer, framing)
+        head = _head(answer, framing, keep=self.keep, modern=self._modern)
         if self._request.method == "HEAD":
             self._put(head)
             return
@@ -110,16 +126,7 @@ class Writer:
         fields = reply.trailers()
         if not fields or not trailers_wanted(self._request):
             return b""
-        return b"".join(b"%b: %b\r\n" % line for line in fields if lower(line[0]) not in FRAMING)
-
-    def _head(self, answer: Answer, framing: bytes) -> bytes:
-        fields = b"".join([b"%b: %b\r\n" % line for line in answer.fields])
-        date = b"" if _DATE in fields or _has_date(answer.fields) else _date_line()
-        if not self.keep:
-            framing += b"Connection: close\r\n"
-        elif not self._modern:
-            framing += b"Connection: keep-alive\r\n"
-        return b"%b%b%b%b\r\n" % (_status_line(answer.status, answer.reason), fields, date, framing)
+        return b"".join([line_of(line) for line in fields if lower(line[0]) not in FRAMING])
 
     def _put(self, data: bytes) -> None:
         transport = self._connection.transport
@@ -130,32 +137,32 @@ class Writer:
 
 def interim(status: int, reason: str, fields: Sequence[Line]) -> bytes:
     """An interim response (RFC 9110 section 15.2): without content, and without a say in framing."""
-    lines = [b"%b: %b\r\n" % line for line in reply_fields(fields)]
-    return b"".join([_status_line(status, reason), *lines, b"\r\n"])
+    return b"".join([_status_line(status, reason), *map(line_of, reply_fields(fields)), b"\r\n"])
 
 
-def _framing(answer: Answer) -> bytes:
-    """Content-Length, where there is content or a HEAD may tell of it (RFC 9110 section 8.6)."""
-    if isinstance(answer.body, bytes) and answer.status not in _BODILESS:
-        return b"Content-Length: %d\r\n" % len(answer.body)
-    if answer.status == 205:  # without content, yet framed like any other (RFC 9112 section 6.3)
+def _head(answer: Answer, framing: bytes, *, keep: bool, modern: bool) -> bytes:
+    head = _status_line(answer.status, answer.reason) + b"".join(map(line_of, answer.fields))
+    if _DATE not in head and _DATE.lower() not in head.lower():  # RFC 9110 section 6.6.1
+        head += _date_of(int(time.time()))
+    if not keep:
+        framing += b"Connection: close\r\n"
+    elif not modern:
+        framing += b"Connection: keep-alive\r\n"
+    return b"%b%b\r\n" % (head, framing)
+
+
+def _without_content(answer: Answer) -> bytes:
+    """The framing of an answer without content: a HEAD may tell of its GET's (RFC 9110 section 8.6)."""
+    if answer.status == 205:  # framed like any other all the same (RFC 9112 section 6.3)
         return b"Content-Length: 0\r\n"
     if answer.length is not None and answer.status not in _BODILESS:
         return b"Content-Length: %d\r\n" % answer.length
     return b""
 
 
-def _has_date(fields: Sequence[Line]) -> bool:
-    return any(lower(name) == b"date" for name, _ in fields)
-
-
 @lru_cache(maxsize=512)
 def _status_line(status: int, reason: str) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, reason.encode("utf-8", "surrogateescape"))
-
-
-def _date_line() -> bytes:
-    return _date_of(int(time.time()))
 
 
 @lru_cache(maxsize=2)

@@ -38,6 +38,10 @@ _NOT_IN_304 = _CONTENT | {b"last-modified", b"accept-ranges", b"trailer"}
 _OPTIONS = frozenset({b"keep-alive", b"close", b"Keep-Alive", b"Close"})  # they name no field
 
 _NONE: frozenset[bytes] = frozenset()
+
+line_of = b"%b: %b\r\n".__mod__
+"""One field line as bytes, from its name and its value (RFC 9112 section 5)."""
+
 _lower: dict[bytes, bytes] = {}
 
 
@@ -89,10 +93,15 @@ def _looks_alike(low: bytes) -> bool:
 def reply_fields(fields: Sequence[Line]) -> list[Line]:
     """The end-to-end fields of a response."""
     known = _lower.get  # the dict before the function: this runs for every field of every response
-    kept = [line for line in fields if (known(line[0]) or lower(line[0])) not in _REPLY_DROPS]
-    if len(kept) == len(fields):
-        return kept
-    dropped = nominated(fields)
+    kept: list[Line] = []
+    names_more = False
+    for line in fields:
+        low = known(line[0]) or lower(line[0])
+        if low not in _REPLY_DROPS:
+            kept.append(line)
+        elif low == b"connection":
+            names_more = True
+    dropped = nominated(fields) if names_more else _NONE
     return [line for line in kept if lower(line[0]) not in dropped] if dropped else kept
 
 
@@ -115,7 +124,7 @@ def field_lines(fields: Sequence[Line]) -> bytes:
     Raises:
         ValueError: a line holds what would end it early; the parser lets no such line through.
     """
-    block = b"".join([b"%b: %b\r\n" % line for line in fields])
+    block = b"".join(map(line_of, fields))
     if block.count(b"\n") != len(fields) or block.count(b"\r") != len(fields) or b"\0" in block:
         raise ValueError("the request would not be one HTTP message")
     return block
