@@ -63,21 +63,29 @@ class Body:
         """How many bytes of it have arrived so far."""
         return 0 if self._stream is None else self._stream.total_bytes
 
-    @property
-    def unread(self) -> bool:
-        """Whether some of it has not been taken yet."""
-        return self._stream is not None and not self._stream.at_eof()
+    def drop(self) -> bool:
+        """Drops what has arrived and nobody wanted. True where that was the rest of it; no await."""
+        stream = self._stream
+        if stream is None or (stream._eof and not stream._buffer):
+            return True
+        return self.complete() is not None
 
     def complete(self) -> bytes | None:
         """All of it, where all has arrived and nobody has taken any; else None. No await."""
-        if self._stream is None:
+        stream = self._stream
+        if stream is None:
             return b""
-        if self.started or not self._stream.is_eof() or self._stream.exception() is not None:
+        if self.started or not stream._eof or stream._exception is not None:
             return None
-        if self._limit and self._stream.total_bytes > self._limit:
+        if self._limit and stream.total_bytes > self._limit:
             return None  # to be refused by whoever asks for it piece by piece
         self.started = True
-        return self._stream.read_nowait()
+        if stream._protocol._reading_paused:
+            return stream.read_nowait()  # which has the parser go on
+        # What `read_nowait` comes to where nothing was held up: it would run the parser again, on nothing.
+        content = b"".join(stream._buffer)
+        stream._buffer.clear()
+        return content
 
     def check_length(self) -> None:
         """Refuses content whose announced length is over the limit, before any of it is read.

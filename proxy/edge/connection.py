@@ -84,7 +84,11 @@ class Connection(ClientLine):
                         await self._waiter
                     finally:
                         self._waiter = None
-                message, payload = self._take()
+                message, payload = self._messages.popleft()
+                if self._parser is not None:
+                    self._parser.message_consumed()
+                if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+                    self._resume_reading_if_drained()
                 self._request_in_progress = True
                 try:
                     keep = await self._one(message, payload)
@@ -110,14 +114,6 @@ class Connection(ClientLine):
         if not self._force_close and self._leaving is None:
             self._task_handler = None
             self._close_when_sent()
-
-    def _take(self) -> tuple[RawRequestMessage | _ErrInfo, StreamReader]:
-        message, payload = self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-        return message, payload
 
     # -- one request ---------------------------------------------------------------------------------------
 
@@ -155,7 +151,13 @@ class Connection(ClientLine):
                     answer = _failed(request)
         else:
             answer = _rejected(request, refused)
-        keep = refused is None and self._may_stay(message, request)
+        # The parser takes what follows an Upgrade for another protocol, whatever becomes of it.
+        ends = message.should_close or message.upgrade or (self._half_closed and not self._messages)
+        keep = not (refused or ends or self._close or self._edge.draining)
+        if (
+            payload is not EMPTY_PAYLOAD
+        ):  # content that has arrived and that nobody wanted is no reason to close
+            keep = request.body.drop() and keep
         if answer.tunnel is not None:
             return await self._tunnel(request, answer, started)
         modern = message.version >= HttpVersion11
@@ -177,14 +179,6 @@ class Connection(ClientLine):
         if not keep:
             self._leave()
         return keep
-
-    def _may_stay(self, message: RawRequestMessage, request: Request) -> bool:
-        body = request.body
-        if not body.empty:
-            body.complete()  # content that has arrived and that nobody wanted is no reason to close
-        # The parser takes what follows an Upgrade for another protocol, whatever becomes of it.
-        ends = message.should_close or message.upgrade or (self._half_closed and not self._messages)
-        return not (ends or self._close or self._edge.draining or (not body.empty and body.unread))
 
     def _request(self, message: RawRequestMessage, payload: StreamReader) -> Request:
         fields, headers = addressed(message)
