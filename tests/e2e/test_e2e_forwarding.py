@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import aiohttp
@@ -69,6 +71,26 @@ async def test_end_to_end_fields_pass_as_they_are(legacy: Legacy, client: Client
     assert [line for line in legacy.last("GET").fields if line[0] in names] == fields
     assert [line for line in answer.fields if line[0] in names] == fields
     assert answer.all("Set-Cookie") == ["a=1", "b=2"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("name", ["Date", "date", "DATE"])
+async def test_a_date_stays_as_it_is(legacy: Legacy, client: Client, name: str, method: str) -> None:
+    """However its name is written; RFC 9110 section 6.6.1 has us add one only where there is none."""
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+    async def dated(exchange: Exchange) -> None:
+        await exchange.answer(200, (name, date))
+
+    async def undated(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 200 OK\r\nX-Date: x\r\nContent-Length: 0\r\n\r\n")
+
+    legacy.on(method, "/a", dated)
+    legacy.on(method, "/b", undated)
+    assert (await client.request(method, "/a")).all("Date") == [date]
+    made = (await client.request(method, "/b")).all("Date")
+    assert len(made) == 1
+    assert abs(parsedate_to_datetime(made[0]).timestamp() - time.time()) < 5
 
 
 async def test_who_asked_is_told(legacy: Legacy, client: Client) -> None:

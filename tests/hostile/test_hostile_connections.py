@@ -100,6 +100,15 @@ async def test_what_comes_behind_a_refused_request_is_dropped(
     assert "DELETE /c" not in backend.lines
 
 
+async def test_content_that_arrived_and_was_not_wanted_is_no_reason_to_close(
+    backend: RecordingBackend, proxy: Proxy, connect: Connect
+) -> None:
+    client = await connect(await proxy(backend.url))
+    refused = request(b"PUT /x", b"Expect: nothing", b"Content-Length: 3", body=b"abc")
+    await client.send(refused + request(b"GET /a", CLOSE))
+    assert [seen.status for seen in responses(await client.rest())] == [417, 200]
+
+
 UNREAD = [
     (b'If-Match: "old"', 412),
     (b"If-Match: x", 400),
