@@ -14,14 +14,14 @@ MOST_CONFLICTS: Final = 500
 MOST_CHANGES: Final = 5_000
 MOST_STEPS: Final = 6
 
-_READS = frozenset({"GET", "HEAD"})
+READS = frozenset({"GET", "HEAD"})
 _QUIET = frozenset({"passed", "not_modified"})
 _REFUSED = frozenset({"refused", "reported"})
 # RFC 9110 section 9.2.1: safe methods change nothing.
-_SAFE = _READS | {"OPTIONS", "TRACE"}
+_SAFE = READS | {"OPTIONS", "TRACE"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # nobody changes one; frozen, each would take several times as long to make
 class Told:
     """One request and its answer.
 
@@ -94,17 +94,25 @@ class Conflicts:
 
     def wants(self, method: str, outcome: str, resource: str, client: str) -> bool:
         """Whether `tell` would keep anything of such a request: what most of them pay for this page."""
-        if method in _READS and outcome in _QUIET:
+        if method in READS and outcome in _QUIET:
             return bool(self._open) and (resource, client) in self._open
         return resource != ""
 
     def tell(self, told: Told) -> None:
         """A request was answered."""
-        self._follow(told)
-        if told.conflict:
+        resource, changes = told.resource, self._changes
+        conflict = self._open.get((resource, told.client))
+        if conflict is not None:
+            self._follow(conflict, told)
+        if told.outcome not in _QUIET and told.conflict:
             self._begin(told)
         if told.change:
-            self._changed(told)
+            changes[resource] = told
+            changes.move_to_end(resource)
+            if len(changes) > self._most_changes:
+                changes.popitem(last=False)
+            if resource in self._of:
+                self._explain(told)
 
     def unfinished(self) -> frozenset[tuple[str, str]]:
         """Resource and client of the refusals whose client may still come back."""
@@ -126,10 +134,9 @@ class Conflicts:
         else:
             self._open[told.resource, told.client] = conflict
 
-    def _follow(self, told: Told) -> None:
+    def _follow(self, conflict: Conflict, told: Told) -> None:
         """What the client of an earlier refusal does now."""
-        conflict = self._open.get((told.resource, told.client))
-        if conflict is None or told.began < conflict.told.began or told.outcome == "replayed":
+        if told.began < conflict.told.began or told.outcome == "replayed":
             return  # what comes again is a write from before the refusal
         if not conflict.steps or not _again(conflict.steps[-1], told):
             conflict.steps.append(told)
@@ -149,12 +156,9 @@ class Conflicts:
         if not of_resource:
             del self._of[oldest.told.resource]
 
-    def _changed(self, told: Told) -> None:
-        self._changes[told.resource] = told
-        self._changes.move_to_end(told.resource)
-        if len(self._changes) > self._most_changes:
-            self._changes.popitem(last=False)
-        for conflict in reversed(self._of.get(told.resource, ())):
+    def _explain(self, told: Told) -> None:
+        """A change is perhaps what refusals were about that were told of before it."""
+        for conflict in reversed(self._of[told.resource]):
             if conflict.told.ended <= told.began:
                 break
             if _lost_against(conflict.told, told):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from proxy.admin import Told
+from proxy.admin import READS, Told
 from proxy.exchange import Answer, Request
 from proxy.log import AccessLog, AccessRecord
 from proxy.metrics import Metrics
@@ -47,15 +47,18 @@ class Teller:
     def tell(self, request: Request, answer: Answer, seconds: float, sent: int) -> None:
         """See `proxy.edge.Teller`."""
         trace = request.trace
-        self._metrics.request(trace.route, request.method, answer.status, seconds)
-        if trace.outcome != "off":
-            self._metrics.outcome(trace.route, request.method, trace.outcome, trace.condition, trace.reason)
+        method, outcome = request.method, trace.outcome
+        self._metrics.request(
+            trace.route, method, answer.status, seconds, outcome, trace.condition, trace.reason
+        )
+        conflicts = self._conflicts
         if (
-            self._conflicts is not None
+            conflicts is not None
             and trace.resource
-            and self._conflicts.wants(request.method, trace.outcome, trace.resource, request.peer)
+            # Only of reads some is not wanted.
+            and (method not in READS or conflicts.wants(method, outcome, trace.resource, request.peer))
         ):
-            self._conflicts.tell(_told(request, answer, seconds))
+            conflicts.tell(_told(request, answer, seconds))
         if self._access is not None:
             self._access.line(
                 AccessRecord(
@@ -82,6 +85,11 @@ class Teller:
 def _told(request: Request, answer: Answer, seconds: float) -> Told:
     trace, now = request.trace, time.time()
     held = request.headers.get(trace.condition, "") if trace.condition else ""
+    tag = b""
+    for name, value in answer.fields:
+        if len(name) == 4 and name.lower() == b"etag":
+            tag = value
+            break
     return Told(
         began=now - seconds,
         ended=now,
@@ -95,13 +103,6 @@ def _told(request: Request, answer: Answer, seconds: float) -> Told:
         condition=trace.condition,
         reason=trace.reason,
         held=held[:200],
-        tag=_tag(answer),
+        tag=tag.decode("utf-8", "replace"),
         unknown=trace.applied_unknown,
     )
-
-
-def _tag(answer: Answer) -> str:
-    for name, value in answer.fields:
-        if len(name) == 4 and name.lower() == b"etag":
-            return value.decode("utf-8", "replace")
-    return ""

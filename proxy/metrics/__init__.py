@@ -6,6 +6,7 @@ or a status outside its set is "other". `docs/metrics.md` lists every metric; a 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import add
@@ -151,18 +152,33 @@ class Metrics(Collector):
             for expected in EXPECTED:
                 self._outcomes.exist(route, method, *expected)
 
-    # What happened. Each costs a request a few dict look-ups, which is why `values[key] += 1` is inline.
+    # What happened. Each costs a request a few dict look-ups: counts and buckets are therefore inline.
 
-    def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        """A request was answered: `status` as sent to the client, seconds from its head to its end."""
+    def request(
+        self,
+        route: str,
+        method: str,
+        status: int,
+        seconds: float,
+        outcome: str = "off",
+        condition: str = "",
+        reason: str = "",
+    ) -> None:
+        """A request was answered.
+
+        Args:
+            status: as sent to the client.
+            seconds: from its head to its end.
+            outcome: what the gate decided; "off" where it did not look, which is no outcome.
+            condition, reason: by what and why, from closed sets; "" counts as "none".
+        """
         method = method if method in METHODS else OTHER
         self._requests.values[route, method, status if 100 <= status <= 599 else OTHER] += 1
-        self._seconds.cells[route].add(seconds)
-
-    def outcome(self, route: str, method: str, outcome: str, condition: str, reason: str) -> None:
-        """The gate decided. All but the method come from closed sets; "" counts as "none"."""
-        method = method if method in METHODS else OTHER
-        self._outcomes.values[route, method, outcome, condition or NONE, reason or NONE] += 1
+        cell = self._seconds.cells[route]
+        cell.counts[bisect_left(cell.bounds, seconds)] += 1
+        cell.total += seconds
+        if outcome != "off":
+            self._outcomes.values[route, method, outcome, condition or NONE, reason or NONE] += 1
 
     def probe(self, route: str, reason: str) -> None:
         """The backend was asked for a version (DESIGN rule 7)."""
@@ -178,7 +194,9 @@ class Metrics(Collector):
 
     def claim_wait(self, seconds: float) -> None:
         """A write waited for its claim, whether it got it or not."""
-        self._waits.cells[""].add(seconds)
+        cell = self._waits.cells[""]
+        cell.counts[bisect_left(cell.bounds, seconds)] += 1
+        cell.total += seconds
 
     def lease_lost(self) -> None:
         """A claim was gone before its write had ended."""
@@ -218,13 +236,17 @@ class Metrics(Collector):
 
     def store_call(self, operation: str, seconds: float, *, ok: bool) -> None:
         """See `proxy.store.Meter`."""
-        self._store_seconds.cells[operation].add(seconds)
+        cell = self._store_seconds.cells[operation]
+        cell.counts[bisect_left(cell.bounds, seconds)] += 1
+        cell.total += seconds
         if not ok:
             self._store_errors.values[operation,] += 1
 
     def upstream_call(self, seconds: float, outcome: str) -> None:
         """See `proxy.upstream.Meter`."""
-        self._upstream_seconds.cells[""].add(seconds)
+        cell = self._upstream_seconds.cells[""]
+        cell.counts[bisect_left(cell.bounds, seconds)] += 1
+        cell.total += seconds
         if outcome != "ok":
             self._upstream_errors.values[outcome,] += 1
 

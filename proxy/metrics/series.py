@@ -8,7 +8,6 @@ it runs on the event loop, so nothing needs a lock.
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,7 +87,12 @@ class Count:
 
 
 class Cell:
-    """The numbers of one histogram with one label value."""
+    """The numbers of one histogram with one label value.
+
+    Attributes:
+        counts: of each bucket alone: a duration counts in the first one whose bound is not below it.
+        total: seconds.
+    """
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -96,11 +100,6 @@ class Cell:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Counts one duration, in the first bucket whose bound is not below it."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts by upper bound, as Prometheus wants them."""

@@ -91,9 +91,8 @@ async def events(response: httpx.Response) -> AsyncIterator[Any]:
 
 
 async def test_what_there_is_to_see(port: Port) -> None:
-    port.metrics.request("/notes/{id}", "PUT", 412, 0.001)
-    port.metrics.outcome("/notes/{id}", "PUT", "refused", "If-Match", "stale_tag")
-    port.metrics.outcome("/notes/{id}", "PUT", "replayed", "If-Match", "")
+    port.metrics.request("/notes/{id}", "PUT", 412, 0.001, "refused", "If-Match", "stale_tag")
+    port.metrics.request("/notes/{id}", "PUT", 204, 0.001, "replayed", "If-Match", "")
     port.metrics.lease_lost()
     for number in (1, 2, 2):
         port.conflicts.tell(refusal(number))
@@ -112,7 +111,7 @@ async def test_what_there_is_to_see(port: Port) -> None:
         "replayed": 1,
     }
     assert [(route["name"], route["requests"], route["refused"]) for route in data["routes"]] == [
-        ("/notes/{id}", 1, 1),
+        ("/notes/{id}", 2, 1),
         ("all other paths", 0, 0),
     ]
     (fought,) = data["resources"]

@@ -54,12 +54,22 @@ TABLE: list[tuple[Act, dict[str, float]]] = [
         },
     ),
     (
-        lambda m: m.outcome("/a", "PUT", "refused", "If-Match", "stale_tag"),
-        {"outcomes_total{condition=If-Match,method=PUT,outcome=refused,reason=stale_tag,route=/a}": 1},
+        lambda m: m.request("/a", "PUT", 412, 0.25, "refused", "If-Match", "stale_tag"),
+        {
+            "requests_total{method=PUT,route=/a,status=412}": 1,
+            "request_seconds_count{route=/a}": 1,
+            "request_seconds_sum{route=/a}": 0.25,
+            "outcomes_total{condition=If-Match,method=PUT,outcome=refused,reason=stale_tag,route=/a}": 1,
+        },
     ),
     (
-        lambda m: m.outcome("/a", "get", "passed", "", ""),
-        {"outcomes_total{condition=none,method=other,outcome=passed,reason=none,route=/a}": 1},
+        lambda m: m.request("/a", "get", 200, 0.25, "passed"),
+        {
+            "requests_total{method=other,route=/a,status=200}": 1,
+            "request_seconds_count{route=/a}": 1,
+            "request_seconds_sum{route=/a}": 0.25,
+            "outcomes_total{condition=none,method=other,outcome=passed,reason=none,route=/a}": 1,
+        },
     ),
     (lambda m: m.probe("/a", "unknown"), {"probes_total{reason=unknown,route=/a}": 1}),
     (lambda m: m.recorded("read"), {"versions_recorded_total{source=read}": 1}),
@@ -193,8 +203,7 @@ def test_unknown_methods_and_statuses_add_one_series_in_all() -> None:
     metrics = Metrics(["/a"])
     before = len(samples(metrics.registry))
     for number in range(1000):
-        metrics.request("/a", f"M{number}", 600 + number, 0)
-        metrics.outcome("/a", f"M{number}", "passed", "", "")
+        metrics.request("/a", f"M{number}", 600 + number, 0, "passed")
     assert len(samples(metrics.registry)) == before + 2
 
 
