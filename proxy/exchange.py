@@ -14,6 +14,8 @@ from proxy.upstream import Fields, Reply, Tunnel
 
 Line = tuple[bytes, bytes]
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
 
 @dataclass(slots=True)
 class Trace:
@@ -132,4 +134,4 @@ class Answer:
     @staticmethod
     def of(status: int, fields: Sequence[Line], body: bytes | None = b"") -> Answer:
         """An answer of our own."""
-        return Answer(status, HTTPStatus(status).phrase, list(fields), body)
+        return Answer(status, _PHRASES[status], list(fields), body)

@@ -63,9 +63,18 @@ def objection(message: RawRequestMessage, payload: StreamReader, limits: Limits)
         return 400, "CONNECT is not served here: this is no forward proxy"
     if (refused := unfit_target(target, limits)) is not None:
         return refused
-    if (_CODING in headers or _LENGTH in headers) and (refused := _of_framing(message, payload)) is not None:
+    if _CODING in headers and (refused := _of_coding(message)) is not None:
         return refused
-    return _of_fields(message, limits)
+    length = headers.get(_LENGTH)
+    # The parser takes 2^64-1 for "no content".
+    if length is not None and (len(length) > 18 or (payload is EMPTY_PAYLOAD and length.strip("0"))):
+        return 400, "the Content-Length is no size that content can have"
+    if too_long(message, limits):
+        return 431, f"the header section is longer than {limits.field} bytes"
+    host = headers.get(_HOST_FIELD, "")
+    if host and not _HOST.fullmatch(host):
+        return 400, "the Host field is malformed"  # RFC 9112 section 3.2
+    return None
 
 
 def unfit_target(target: str, limits: Limits) -> Refused | None:
@@ -85,28 +94,13 @@ def unfit_target(target: str, limits: Limits) -> Refused | None:
     return None
 
 
-def _of_framing(message: RawRequestMessage, payload: StreamReader) -> Refused | None:
-    coding = message.headers.get(_CODING)
-    if coding is not None:
-        if message.version < HttpVersion11:
-            # RFC 9112 section 6.1: Transfer-Encoding in HTTP/1.0 means that the framing is faulty.
-            return 400, "Transfer-Encoding is not defined for HTTP/1.0"
-        # Another coding could not be undone here, and the backend would never learn of it (section 6.1).
-        if coding.lower() != "chunked":
-            return 400, "the only Transfer-Encoding that is understood here is chunked"
-    length = message.headers.get(_LENGTH, "0")
-    # The parser takes 2^64-1 for "no content".
-    if len(length) > 18 or (payload is EMPTY_PAYLOAD and length.strip("0")):
-        return 400, "the Content-Length is no size that content can have"
-    return None
-
-
-def _of_fields(message: RawRequestMessage, limits: Limits) -> Refused | None:
-    if too_long(message, limits):
-        return 431, f"the header section is longer than {limits.field} bytes"
-    host = message.headers.get(_HOST_FIELD, "")
-    if host and not _HOST.fullmatch(host):
-        return 400, "the Host field is malformed"  # RFC 9112 section 3.2
+def _of_coding(message: RawRequestMessage) -> Refused | None:
+    if message.version < HttpVersion11:
+        # RFC 9112 section 6.1: Transfer-Encoding in HTTP/1.0 means that the framing is faulty.
+        return 400, "Transfer-Encoding is not defined for HTTP/1.0"
+    # Another coding could not be undone here, and the backend would never learn of it (section 6.1).
+    if message.headers[_CODING].lower() != "chunked":
+        return 400, "the only Transfer-Encoding that is understood here is chunked"
     return None
 
 

@@ -38,7 +38,7 @@ def at_once(client: Client, request: Request, answer: Answer, *, keep: bool, mod
     if transport is None:
         raise ConnectionResetError("the client is gone")
     if body is None:
-        framing, body = _without_content(answer), b""
+        framing, body = b"" if answer.status in _BODILESS else _without_content(answer), b""
     else:
         assert isinstance(body, bytes)
         framing = b"" if answer.status in _BODILESS else b"Content-Length: %d\r\n" % len(body)
@@ -155,9 +155,7 @@ def _without_content(answer: Answer) -> bytes:
     """The framing of an answer without content: a HEAD may tell of its GET's (RFC 9110 section 8.6)."""
     if answer.status == 205:  # framed like any other all the same (RFC 9112 section 6.3)
         return b"Content-Length: 0\r\n"
-    if answer.length is not None and answer.status not in _BODILESS:
-        return b"Content-Length: %d\r\n" % answer.length
-    return b""
+    return b"" if answer.length is None else b"Content-Length: %d\r\n" % answer.length
 
 
 @lru_cache(maxsize=512)

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 
+from aiohttp import hdrs
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.errors import UpstreamBroken, UpstreamError, UpstreamTimeout
@@ -216,8 +217,8 @@ class Connection(Wire):
             self._framer = body_framer(call.method, message.code, message.headers)
         # RFC 9112 section 9.5: an answer to half a request leaves the other half unsent.
         unsent = (self._pump is not None or transport.get_write_buffer_size() > 0) and self._unsent()
-        odd = message.should_close or message.chunked or message.code == 204
-        # `persistent` has nothing to object to where nothing is odd.
+        framed = message.chunked or (message.code == 204 and hdrs.CONTENT_LENGTH in message.headers)
+        odd = message.should_close or framed  # else `persistent` has nothing to object to
         self._keep = keep = not unsent and (not odd or persistent(message, call.method))
         self._deadline.at = NEVER
         self._waiter = self._call = None
