@@ -342,6 +342,18 @@ async def test_an_unsafe_request_within_the_limit_makes_room_for_its_fresh_conne
     assert pool.connections == (1, 1)
 
 
+async def test_an_unsafe_request_uses_no_old_connection_where_the_last_one_used_is_gone(
+    play, pool_for
+) -> None:
+    backend = await play(answering(*FOREVER))
+    pool = pool_for(backend)
+    await asyncio.gather(*[ask(pool) for _ in range(2)])
+    pool._idle[0].idle_since -= 2
+    pool._idle[1].transport.abort()  # the pool is not told before the next turn of the loop
+    assert await ask(pool, put()) == b"ok"
+    assert heard(backend) == [1, 1, 1]
+
+
 async def test_a_failed_connect_gives_its_place_back(pool_for, unused_tcp_port: int) -> None:
     pool = pool_for(f"http://127.0.0.1:{unused_tcp_port}", max_connections=1)
     for _ in range(3):

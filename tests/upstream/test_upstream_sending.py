@@ -67,6 +67,29 @@ async def test_an_early_answer_while_the_client_is_slow(play, pool_for) -> None:
     assert pool.connections == (0, 0)
 
 
+async def test_an_early_answer_on_a_connection_that_was_waited_for(play, pool_for) -> None:
+    """Whoever had the connection before is woken after us, and must not take our body for his own."""
+
+    async def script(peer: Peer) -> None:
+        await peer.until(b"0\r\n\r\n")
+        await peer.send(OK)
+        await peer.until(b"1\r\nx\r\n")
+        await peer.send(TOO_LARGE)
+        await peer.rest()
+
+    async def stall(number: int) -> None:
+        if number == 1:
+            await asyncio.Event().wait()
+
+    pool = pool_for(await play(script), max_connections=1)
+    sent, refused = await asyncio.wait_for(
+        asyncio.gather(pool.send(put(Pieces([b"x"]))), pool.send(put(Pieces([b"x"] * 2, before=stall)))), 5
+    )
+    assert (sent.status, refused.status) == (200, 413)
+    assert await refused.read(10) == b"no"
+    assert pool.connections == (0, 0)
+
+
 async def test_an_early_answer_to_a_great_body_of_bytes(play, pool_for) -> None:
     read_on = asyncio.Event()
     rest: list[int] = []
