@@ -94,13 +94,14 @@ class BackendReply:
         """The whole body where it is here and the connection is done with, else None."""
         if self._line is not None or self._fault is not None:
             return None
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        whole, self._pieces, self._size = b"".join(self._pieces), [], 0
+        return whole
 
     async def read(self, limit: int) -> bytes | None:
         """The whole body where it is at most `limit` bytes, else None; nothing is lost by asking."""
         if self._line is None and self._size <= limit and self._fault is None:
-            return self._take()
+            whole, self._pieces, self._size = b"".join(self._pieces), [], 0
+            return whole
         if self.length is not None and self.length > limit:
             return None
         self._let_in(max(limit, HIGH_WATER))
@@ -167,10 +168,7 @@ class BackendReply:
                 line.unwatch()
 
     def _take(self) -> bytes:
-        pieces = self._pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self._size = 0
+        body, self._pieces, self._size = b"".join(self._pieces), [], 0
         if self._line is not None:
             self._line.resume()
         return body

@@ -72,6 +72,16 @@ async def test_a_fight_is_told_as_it_went(proxy: Inside, legacy: Legacy) -> None
     assert "must carry a condition" in shown["routes"][0]["words"][0]
 
 
+async def test_tags_are_told(proxy: Inside, legacy: Legacy) -> None:
+    legacy.put("/notes/1", "old", etag='"before"', fields=[("Date", "x"), ("Eta", "x")])
+    legacy.stamps = lambda _: ('"after"', None)
+    await fight(proxy)
+    (told,) = (await data(proxy))["conflicts"]
+    changed, refused, *_ = [step["text"] for step in told["steps"]]
+    assert 'PUT with If-Match: "before"' in changed
+    assert 'Current was "after".' in refused
+
+
 async def test_credentials_and_queries_are_not_told(proxy: Inside, legacy: Legacy) -> None:
     path = f"/notes/1?key={SECRET}"
     legacy.put(path, "old")
