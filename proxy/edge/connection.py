@@ -154,9 +154,8 @@ class Connection(ClientLine):
         # The parser takes what follows an Upgrade for another protocol, whatever becomes of it.
         ends = message.should_close or message.upgrade or (self._half_closed and not self._messages)
         keep = not (refused or ends or self._close or self._edge.draining)
-        if (
-            payload is not EMPTY_PAYLOAD
-        ):  # content that has arrived and that nobody wanted is no reason to close
+        if payload is not EMPTY_PAYLOAD:
+            # Content that has arrived and that nobody wanted is no reason to close.
             keep = request.body.drop() and keep
         if answer.tunnel is not None:
             return await self._tunnel(request, answer, started)
