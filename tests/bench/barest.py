@@ -28,8 +28,10 @@ class Barest:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def shape_of(self, request: Request) -> Shape:
-        """What the fields of a GET come to, found out once for each connection."""
+    def shape_of(self, request: Request) -> Shape | None:
+        """What the fields of a GET come to, found out once for each connection; writes have no short way."""
+        if request.method != "GET":
+            return None
         return Shape(NONE, frozenset(), False, field_lines(request_fields(request.fields, frozenset())))
 
     async def answer(self, request: Request) -> Answer:
