@@ -72,11 +72,13 @@ def encode(version: Version) -> str:
     hold semicolons (RFC 9110 section 8.8.3). The variant is not part of it: the store keeps one line for each
     variant, under its name.
     """
-    modified = "" if version.modified is None else str(version.modified)
+    modified = "" if version.modified is None else version.modified
     flags = ("m" if version.minted else "") + ("s" if version.shared_second else "")
-    etag = "-" if version.etag is None else str(version.etag)
-    weak = "-" if version.weak is None else str(version.weak)
-    return f"{modified};{flags};{etag} {weak}"
+    # `str` of a tag, without the call: each recorded version comes by here.
+    tag, weak = version.etag, version.weak
+    shown = "-" if tag is None else f'W/"{tag.opaque}"' if tag.weak else f'"{tag.opaque}"'
+    shown_weak = "-" if weak is None else str(weak)
+    return f"{modified};{flags};{shown} {shown_weak}"
 
 
 def decode(line: str, variant: str = "") -> Version:

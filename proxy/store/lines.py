@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 from proxy.rules.versions import ABSENT, UNKNOWN, Absent, Known, Recorded, Version, decode, encode
-from proxy.store.mirror import variant
 from proxy.store.wire import Reply, Word
 
 # Field text may hold bytes that are not UTF-8, each as a lone surrogate (RFC 9110 section 5.5, obs-text).
 _ERRORS: Final = "surrogateescape"
+
+_MOST: Final = 4096
+_LONGEST: Final = 256  # bytes of variant and line together; a backend could send thousands of longer tags
+
+_remembered: OrderedDict[tuple[bytes, bytes], Version] = OrderedDict()
+"""Versions by variant and line, those that were read or written last: what a claim hands over is most often
+what this very process has put there. They never change, so it matters to nobody who else has one."""
 
 
 def outcome_words(outcome: Recorded, *, kept: bool) -> tuple[Word, ...]:
@@ -20,29 +27,33 @@ def outcome_words(outcome: Recorded, *, kept: bool) -> tuple[Word, ...]:
         return ("absent",)
     words: list[Word] = ["kept" if kept else "known"]
     for version in outcome.versions:
-        words += (_bytes(version.variant), _bytes(encode(version)))
+        words += _pair(version)
     return tuple(words)
 
 
 def seen_words(version: Version | Absent) -> tuple[Word, ...]:
     """The arguments of `observe.lua` that say what was seen."""
-    if version is ABSENT:
-        return ("absent", "", "")
-    return ("known", _bytes(variant(version)), _bytes(encode(version)))
+    return ("absent", "", "") if version is ABSENT else ("known", *_pair(version))
 
 
 def recorded(words: list[Reply]) -> Recorded:
     """What a script's `describe` says. A line that cannot be read is as good as unknown."""
-    kind, pairs = words[0], words[1:]
+    kind = words[0]
     if kind == b"absent":
         return ABSENT
     if kind != b"known":
         return UNKNOWN
+    versions = []
     try:
-        named = zip(pairs[::2], pairs[1::2], strict=True)
-        return Known(tuple([decode(_text(line), _text(name)) for name, line in named]))
+        for pair in zip(words[1::2], words[2::2], strict=True):
+            version = _remembered.get(pair)
+            if version is None:
+                version = decode(_text(pair[1]), _text(pair[0]))
+                _remember(pair, version)
+            versions.append(version)
     except ValueError:
         return UNKNOWN
+    return Known(tuple(versions))
 
 
 def erased(word: bytes) -> tuple[Version, ...]:
@@ -55,8 +66,20 @@ def erased(word: bytes) -> tuple[Version, ...]:
         return ()
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", _ERRORS)
+def _pair(version: Version) -> tuple[bytes, bytes]:
+    """A version's variant and line."""
+    pair = version.variant.encode("utf-8", _ERRORS), encode(version).encode("utf-8", _ERRORS)
+    if pair not in _remembered:
+        _remember(pair, version)
+    return pair
+
+
+def _remember(pair: tuple[bytes, bytes], version: Version) -> None:
+    if len(pair[0]) + len(pair[1]) > _LONGEST:
+        return
+    _remembered[pair] = version
+    if len(_remembered) > _MOST:
+        _remembered.popitem(last=False)
 
 
 def _text(words: bytes) -> str:

@@ -39,11 +39,11 @@ class Mirror:
 
     def put(self, key: str, incarnation: str, version: Version | Absent, now: float, *, alone: bool) -> None:
         """Remembers a recorded version; `alone` where it took the place of all others."""
-        name = short(key)
+        name = key if len(key) <= LONGEST else short(key)
         entry = self._entries.pop(name, None)
         if entry is None or entry[0] != incarnation or entry[1] < now or alone:
             entry = (incarnation, now + self._seconds, {})
-        entry[2][variant(version)] = version
+        entry[2]["" if version is ABSENT else version.variant] = version
         self._entries[name] = entry
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
@@ -51,8 +51,3 @@ class Mirror:
     def drop(self, key: str) -> None:
         """Forgets a resource: a write of this process may have changed it."""
         self._entries.pop(key if len(key) <= LONGEST else short(key), None)
-
-
-def variant(version: Version | Absent) -> str:
-    """The variant that an observation is about; absence is of the whole resource."""
-    return "" if version is ABSENT else version.variant

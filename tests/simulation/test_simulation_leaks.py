@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 from proxy.rules import etags
+from proxy.store import lines
 from simulation.backend import Habits
 from simulation.play import Growth, play
 from simulation.world import WORK, plan
@@ -22,7 +23,8 @@ def test_requests_with_faults_leave_nothing_behind() -> None:
     alive: list[Counter[str]] = []
 
     def look() -> None:
-        etags._remembered.cache_clear()  # bounded by itself, and far from full here
+        etags._remembered.cache_clear()  # bounded by themselves, and far from full here
+        lines._remembered.clear()
         gc.collect()
         kinds = Counter(f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.get_objects())
         ours = ("proxy.", "asyncio.", "_asyncio.")
