@@ -59,7 +59,7 @@ class ClusterServers:
         if link is None:
             done(self._fault)
         else:
-            link.send(script, keys, arguments, done)
+            link.send(group, script, keys, arguments, done)
 
     def fault(self, group: int) -> StoreUnavailable | None:
         link = self._link(group)

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import hiredis
@@ -18,7 +19,7 @@ from proxy.errors import StoreUnavailable
 from proxy.store.address import Address, Login
 from proxy.store.faults import DEMOTED, REMAPPED, code, refusal, unreachable
 from proxy.store.lua import Script, scripts
-from proxy.store.wire import Done, Reply, Wire, Word, pack
+from proxy.store.wire import Done, Wire, Word, pack
 
 OLDEST: Final = 6
 """The oldest major version of Redis that is accepted. Valkey counts on from 7."""
@@ -156,34 +157,41 @@ class Link:
         if self._wire is not None:
             self._wire.abort(reason)
 
-    def send(self, script: Script, keys: Sequence[Word], arguments: Sequence[Word], done: Done) -> None:
-        """Runs a script. `done` gets its reply or a StoreUnavailable; replies keep the order of the calls."""
+    def send(
+        self,
+        group: int,  # noqa: ARG002
+        script: Script,
+        keys: Sequence[Word],
+        arguments: Sequence[Word],
+        done: Done,
+    ) -> None:
+        """Runs a script, for `proxy.store.servers.Servers.send`."""
         wire = self._wire
         if wire is None:
             done(self.fault)
             return
-        tail = (len(keys), *keys, *arguments)
+        command = hiredis.pack_command((b"EVALSHA", script.sha, len(keys), *keys, *arguments))  # type: ignore[arg-type]
+        wire.send(command, done, partial(self._refused, script, keys, arguments, done))
 
-        def answered(reply: Reply) -> None:
-            if not isinstance(reply, Exception):
-                done(reply)
-            elif code(reply) == "NOSCRIPT":
-                # Somebody emptied the script cache; EVAL fills it again.
-                wire.send(pack(b"EVAL", script.source, *tail), self._refused(done))
-            else:
-                self._refused(done)(reply)
+    def _refused(
+        self,
+        script: Script,
+        keys: Sequence[Word],
+        arguments: Sequence[Word],
+        done: Done,
+        error: hiredis.ReplyError,
+    ) -> None:
+        wire = self._wire
+        if code(error) == "NOSCRIPT" and wire is not None:
+            # Somebody emptied the script cache; EVAL fills it again.
+            again = pack(b"EVAL", script.source, len(keys), *keys, *arguments)
+            wire.send(again, done, partial(self._refused_for_good, done))
+        else:
+            self._refused_for_good(done, error)
 
-        wire.send(pack(b"EVALSHA", script.sha, *tail), answered)
-
-    def _refused(self, done: Done) -> Done:
-        def answered(reply: Reply) -> None:
-            if isinstance(reply, hiredis.ReplyError):
-                done(refusal(reply))
-                self._react(code(reply))
-            else:
-                done(reply)
-
-        return answered
+    def _refused_for_good(self, done: Done, error: hiredis.ReplyError) -> None:
+        done(refusal(error))
+        self._react(code(error))
 
     def _react(self, refused: str) -> None:
         if refused in DEMOTED:

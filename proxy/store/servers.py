@@ -64,6 +64,7 @@ class OneServer:
         self._timeout = timeout
         self._link = Link(self._locate, url.login, timeout, self._connected, chance=chance)
         self._watch: asyncio.Task[None] | None = None
+        self.send = self._link.send  # no layer between: each step of each write goes this way
 
     def open(self, up: Up) -> None:
         self._up = up
@@ -76,16 +77,6 @@ class OneServer:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         await self._link.close()
-
-    def send(
-        self,
-        group: int,  # noqa: ARG002
-        script: Script,
-        keys: Sequence[Word],
-        arguments: Sequence[Word],
-        done: Done,
-    ) -> None:
-        self._link.send(script, keys, arguments, done)
 
     def fault(self, group: int) -> StoreUnavailable | None:  # noqa: ARG002
         return None if self._link.wire else self._link.fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import hiredis
@@ -45,19 +46,23 @@ class Wire(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
-        self._waiting: deque[tuple[float, Done]] = deque()
+        self._waiting: deque[tuple[float, Done, Done]] = deque()  # when each reply is due, and whose it is
         self._timer: asyncio.TimerHandle | None = None
         self.closed: asyncio.Future[StoreUnavailable] = self._loop.create_future()
 
-    def send(self, command: bytes, done: Done) -> None:
-        """Sends one packed command. Never raises; on a closed connection `done` hears of it at once."""
+    def send(self, command: bytes, done: Done, refused: Done) -> None:
+        """Sends one packed command. Never raises; on a closed connection `done` hears of it at once.
+
+        Args:
+            refused: gets the reply in place of `done` where it is Redis's refusal (hiredis.ReplyError).
+        """
         if self._transport is None:
             done(StoreUnavailable(_CLOSED))
             return
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(command)
-        self._waiting.append((self._loop.time() + self._timeout, done))
+        self._waiting.append((self._loop.time() + self._timeout, done, refused))
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout, self._check)
 
@@ -69,7 +74,8 @@ class Wire(asyncio.Protocol):
             StoreUnavailable: no reply came.
         """
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self.send(pack(*words), lambda reply: settle(future, reply))
+        done = partial(settle, future)
+        self.send(pack(*words), done, done)
         return await future
 
     def abort(self, reason: str = _CLOSED) -> None:
@@ -83,7 +89,7 @@ class Wire(asyncio.Protocol):
         self._out.clear()
         self.closed.set_result(StoreUnavailable(reason))
         waiting, self._waiting = self._waiting, deque()
-        for _, done in waiting:
+        for _, done, _ in waiting:
             done(Unanswered(reason))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,8 +103,11 @@ class Wire(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False and self._waiting:
-                _, done = self._waiting.popleft()
-                done(reply)
+                _, done, refused = self._waiting.popleft()
+                if isinstance(reply, hiredis.ReplyError):
+                    refused(reply)
+                else:
+                    done(reply)
         except hiredis.ProtocolError:
             self.abort(_BROKEN)
 
