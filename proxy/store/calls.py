@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from functools import lru_cache, partial
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from proxy.errors import StoreUnavailable
@@ -16,11 +18,45 @@ from proxy.store.names import digest
 from proxy.store.servers import Servers
 from proxy.store.wire import Done, Reply, Word, settle
 
-_FORGETFUL: Final = frozenset({"claim", "release", "forget"})
-"""Scripts after which what the mirror holds of the resource may be wrong."""
+_FORGETFUL: Final = frozenset({"claim", "forget"})
+"""After these, what the mirror holds of the resource is wrong. `release` is left to who ends the claim."""
 
 _PLACES: Final = 16_384
 _LONGEST: Final = 256  # characters; a client could make thousands of longer names up
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """Where a resource is in Redis.
+
+    Attributes:
+        life: the incarnation of its group.
+        keys: its entry (a hash, so that a long path costs no memory), and the incarnation's own key.
+    """
+
+    life: Life
+    keys: tuple[str, ...]
+
+
+class Places(OrderedDict[str, Place]):
+    """The places of resources by name, found when first asked for; the last ones are remembered."""
+
+    def __init__(self, lives: Lives, prefix: str, groups: int) -> None:
+        super().__init__()
+        self._lives = lives
+        self._prefix = prefix
+        self._groups = groups
+
+    def __missing__(self, key: str) -> Place:
+        whole = digest(key)
+        group = whole[0] % self._groups
+        name = base64.urlsafe_b64encode(whole)[:22].decode()
+        place = Place(self._lives[group], (f"{self._prefix}:{{{group}}}:{name}", self._lives.key(group)))
+        if len(key) <= _LONGEST:
+            self[key] = place
+            if len(self) > _PLACES:
+                self.popitem(last=False)
+        return place
 
 
 class Calls:
@@ -51,11 +87,8 @@ class Calls:
         self._prefix = prefix
         self._ttl = round(ttl * 1e3)
         self._meter = meter
-        self._known_place = lru_cache(maxsize=_PLACES)(self._find_place)
-
-    def life(self, key: str) -> Life:
-        """The incarnation of a resource's group."""
-        return self._lives[0] if self._servers.groups == 1 else self._place(key)[0]
+        self._scripts = scripts()
+        self.places = Places(lives, prefix, servers.groups)
 
     def call(
         self, name: str, key: str, words: tuple[Word, ...] = (), incarnation: str = "", kept: bytes = b""
@@ -80,48 +113,35 @@ class Calls:
             incarnation: in which the script is to run; the present one if left out.
             kept: the name of an answer that the script keeps or recalls, if it does.
         """
-        life, keys = self._place(key)
-        group = life.group
+        place, lives = self.places[key], self._lives
+        life, keys = place.life, place.keys
+        clock = life.clock
         believed = incarnation or life.id
         if not believed:
-            done(self._servers.fault(group) or stranger())
+            done(self._servers.fault(life.group) or stranger())
             return
-        if name in _FORGETFUL:
-            self._mirror.drop(key)
-        self._lives.used()
+        if not lives.busy:
+            lives.used()
         if kept:
             name_of_answer = base64.urlsafe_b64encode(kept)[:22].decode()
-            keys = (*keys, f"{self._prefix}:{{{group}}}:answer:{name_of_answer}")
-        answered = self._answered(name, key, life, believed, done)
-        self._servers.send(group, scripts()[name], keys, (believed, self._ttl, *words), answered)
-
-    def _answered(self, name: str, key: str, life: Life, believed: str, done: Done) -> Done:
-        clock, began = life.clock, self._lives.now()
+            keys = (*keys, f"{self._prefix}:{{{life.group}}}:answer:{name_of_answer}")
+        began = lives.now()
 
         def answered(reply: Reply) -> None:
-            if name in _FORGETFUL:  # an observation sent before it may have been answered meanwhile
-                self._mirror.drop(key)
-            ok = not isinstance(reply, Exception)
-            if self._meter is not None:
-                self._meter.store_call(name, self._lives.now() - began, ok=ok)
+            now, ok = lives.now(), not isinstance(reply, Exception)
             if ok:
-                self._lives.saw(life, clock, reply, believed)
+                # Not the maximum: where the server's clock stepped back, our stamps must follow.
+                clock.time, clock.seen = reply[0], now
+                if reply[1] == b"incarnation":
+                    lives.left(life, clock, believed)
+            # At the reply: an observation that was sent before may have been answered meanwhile.
+            if name in _FORGETFUL:
+                self._mirror.drop(key)
+            if self._meter is not None:
+                self._meter.store_call(name, now - began, ok=ok)
             done(reply)
 
-        return answered
-
-    def _place(self, key: str) -> tuple[Life, tuple[str, ...]]:
-        return self._known_place(key) if len(key) <= _LONGEST else self._find_place(key)
-
-    def _find_place(self, key: str) -> tuple[Life, tuple[str, ...]]:
-        """The group of a resource and its key in Redis (a hash, so that a long path costs no memory).
-
-        The group's incarnation goes with it.
-        """
-        whole = digest(key)
-        group = whole[0] % self._servers.groups
-        name = base64.urlsafe_b64encode(whole)[:22].decode()
-        return self._lives[group], (f"{self._prefix}:{{{group}}}:{name}", self._lives.key(group))
+        self._servers.send(life.group, self._scripts[name], keys, (believed, self._ttl, *words), answered)
 
 
 def stranger() -> StoreUnavailable:

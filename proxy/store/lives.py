@@ -45,6 +45,8 @@ class Life:
         run_id: of the server at the other end of the present connection.
         grace_end: until when no claim is granted, in microseconds of the server's clock.
         joining: a script is on its way that finds out.
+        clock: of the server that the group is on now.
+        stamp: the last one that was made of it.
     """
 
     group: int
@@ -54,6 +56,7 @@ class Life:
     grace_end: int = 0
     joining: bool = False
     clock: Clock = field(default_factory=lambda: Clock(()))
+    stamp: Stamp | None = None
 
 
 class Lives:
@@ -69,6 +72,7 @@ class Lives:
         joined: called with a group's life whenever its incarnation is known again.
 
     Attributes:
+        busy: there was traffic since the last look at the clock.
         now: the event loop's time; the loop is looked up once (a system call each time before Python 3.12).
     """
 
@@ -94,7 +98,7 @@ class Lives:
         self.now: Callable[[], float] = self._first_now
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._busy = False
+        self.busy = False
         self._all_joined = asyncio.Event()
         self._oldest_stamp = max(2 * lease, 60.0) / 2
 
@@ -120,30 +124,31 @@ class Lives:
 
     def stamp(self, life: Life) -> Stamp | None:
         """The latest moment seen of the group's clock; None without a present incarnation."""
-        if not self._busy:
+        if not self.busy:
             self.used()
-        clock = life.clock
+        clock, stamp = life.clock, life.stamp
         if not life.id or self.now() - clock.seen > self._oldest_stamp:
             return None
-        return Stamp(clock.time, life.id)
+        if stamp is None or stamp.time != clock.time or stamp.incarnation != life.id:
+            # One for all reads between two looks at the clock.
+            stamp = life.stamp = Stamp(clock.time, life.id)
+        return stamp
 
-    def saw(self, life: Life, clock: Clock, reply: list[Reply], believed: str) -> None:
-        """Takes the server's time from a script's reply, and hears of another incarnation.
+    def left(self, life: Life, clock: Clock, believed: str) -> None:
+        """A script found another incarnation than the one that it was sent for.
 
         Args:
             clock: the group's when the script was sent; where the group has moved to another server since,
-                that server's time is not to be mixed with it.
+                it is known already.
         """
-        # Not the maximum: where the server's clock stepped back, our stamps must follow.
-        clock.time, clock.seen = reply[0], self.now()
-        if reply[1] == b"incarnation" and believed == life.id and clock is life.clock:
+        if believed == life.id and clock is life.clock:
             life.id = ""
             self._join(life)
 
     def used(self) -> None:
         """There is traffic: look at the clock more often."""
-        if not self._busy:
-            self._busy = True
+        if not self.busy:
+            self.busy = True
             if self._timer is not None and self._timer.when() - self.now() > self._tick_seconds:
                 self._timer.cancel()
                 self._timer = asyncio.get_running_loop().call_later(0, self._tick)
@@ -199,8 +204,8 @@ class Lives:
         self._joined(life)
 
     def _schedule(self) -> None:
-        pause = self._tick_seconds if self._busy or self.strangers() else self._tick_seconds * _IDLE
-        self._busy = False
+        pause = self._tick_seconds if self.busy or self.strangers() else self._tick_seconds * _IDLE
+        self.busy = False
         self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
 
     def _tick(self) -> None:
@@ -220,8 +225,11 @@ class Lives:
             return
 
         def answered(reply: Reply) -> None:
-            if not isinstance(reply, StoreUnavailable):
-                self.saw(life, clock, reply, believed)
+            if isinstance(reply, StoreUnavailable):
+                return
+            clock.time, clock.seen = reply[0], self.now()
+            if reply[1] == b"incarnation":
+                self.left(life, clock, believed)
 
         keys = (self.key(life.group), self.key(life.group))
         self._servers.send(life.group, scripts()["tick"], keys, (believed, 0), answered)

@@ -152,8 +152,10 @@ class MemoryStore:
         return result
 
     async def _claim(self, key: str, kind: str) -> Claim:
-        waited, until = self._turns.taken(key), self._time() + self._wait
-        turn = await self._turns.take(key, until)
+        until = self._time() + self._wait
+        turn = self._turns.begin(key)
+        if waited := turn is None:
+            turn = await self._turns.wait(key, until)
         if kind:
             try:
                 await self._wait_for(key, self._is_written_inside, until)

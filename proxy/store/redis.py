@@ -112,6 +112,7 @@ class RedisStore:
         # An entry outlives every claim on it and every stamp that it must still refuse (rule 3).
         kept = max(ttl, 2 * oldest_stamp)
         self._calls = Calls(servers, self._lives, self._mirror, prefix=prefix, ttl=kept, meter=meter)
+        self._only_life = self._lives[0] if servers.groups == 1 else None
         self._turns = Turns()
         self._held: dict[str, Turn] = {}
         self._observing: dict[tuple[str, Version | Absent], list[Seen]] = {}
@@ -198,7 +199,7 @@ class RedisStore:
     # The door.
 
     def stamp(self, key: str) -> Stamp | None:
-        return self._lives.stamp(self._calls.life(key))
+        return self._lives.stamp(self._only_life or self._calls.places[key].life)
 
     def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
         if self._mirror.holds(key, stamp.incarnation, version, self._lives.now()):
@@ -221,18 +222,29 @@ class RedisStore:
 
     async def claim(self, key: str, *, shared: bool = False, tree: bool = False) -> Claim:
         until = self._lives.now() + self._wait
-        if shared:
-            return await self._ask_until(key, None, until, INSIDE if tree else "")
-        waited = self._turns.taken(key)
-        turn = await self._turns.take(key, until)
+        turn, kind, waited = None, INSIDE if tree else "", False
+        if not shared:
+            turn, kind = self._turns.begin(key), WHOLE if tree else ""
+            if waited := turn is None:
+                turn = await self._turns.wait(key, until)
+        token = f"{kind}{self._chance.getrandbits(64):016x}"
+        claim = Claim(key, token, shared=shared, waited=waited)
         try:
-            claim = await self._ask_until(key, turn, until, WHOLE if tree else "")
-        except BaseException:
-            turn.end()
+            reply = await self._ask(claim)
+            if reply[1] != b"granted":
+                reply = await self._ask_again(claim, turn, reply, until)
+        except BaseException as fault:
+            self._give_back(claim, fault)
+            if turn is not None:
+                turn.end()
             raise
-        claim.waited |= waited
-        turn.hold(claim.deadline)
-        self._held[claim.token] = turn
+        claim.fence = reply[2]
+        if reply[3]:
+            claim.erased = erased(reply[3])
+        claim.recorded = recorded(reply[4:])
+        if turn is not None:
+            turn.hold(claim.deadline)
+            self._held[token] = turn
         return claim
 
     async def renew(self, claim: Claim) -> None:
@@ -272,15 +284,20 @@ class RedisStore:
         reply: Reply,
     ) -> None:
         if isinstance(reply, Exception):
+            self._mirror.drop(claim.key)
             if isinstance(reply, Unanswered):
                 self._adopt_orphan(claim, words, name)
             settle(ended, reply)
             return
         released = reply[1] == b"released"
         if released and reply[2] and isinstance(outcome, Known):
+            now, first = self._lives.now(), outcome.versions[0]
             for version in outcome.versions:  # a GET that shows it need not record it again
-                self._mirror.put(claim.key, claim.incarnation, version, self._lives.now(), alone=False)
-        settle(ended, released)
+                self._mirror.put(claim.key, claim.incarnation, version, now, alone=version is first)
+        else:
+            self._mirror.drop(claim.key)
+        if not ended.done():
+            ended.set_result(released)
 
     async def recall(self, key: str, name: bytes) -> bytes | Pending | None:
         reply = await self._calls.call("recall", key, kept=name)
@@ -302,43 +319,53 @@ class RedisStore:
 
     # Claiming.
 
-    async def _ask_until(self, key: str, turn: Turn | None, until: float, kind: str) -> Claim:
+    def _ask(self, claim: Claim) -> asyncio.Future[Reply]:
+        """Asks for the claim once."""
+        lives = self._lives
+        claim.incarnation = self._calls.places[claim.key].life.id
+        claim.deadline = lives.now() + self._lease
+        words = (claim.token, self._lease_words, "shared" if claim.shared else "exclusive")
+        asked: asyncio.Future[Reply] = lives.loop().create_future()
+        self._calls.send("claim", claim.key, words, partial(settle, asked), claim.incarnation)
+        return asked
+
+    async def _ask_again(
+        self, claim: Claim, turn: Turn | None, reply: list[Reply], until: float
+    ) -> list[Reply]:
         """Asks again and again, ever more slowly, until the claim is granted or the time is over.
 
         Args:
             turn: at the resource, in this process; None for a shared claim.
-            kind: how the token begins.
+            reply: what was heard instead of a grant.
         """
         pause, longest = _PAUSE
-        waited = False
-        while True:
-            claim = Claim(key, kind + self._token(), shared=turn is None, waited=waited)
-            answer = await self._ask_for(claim)
-            if isinstance(answer, Claim):
-                return answer
-            now, waited = self._lives.now(), True
+        while reply[1] != b"granted":
+            if reply[1] not in (b"busy", b"grace"):
+                raise stranger()
+            left = reply[2] / 1e6
+            if reply[1] == b"grace":
+                raise StoreUnavailable(_grace_reason(left), left)
+            now, claim.waited = self._lives.now(), True
             if turn is not None:
-                turn.expect(now + answer.retry_after)
+                turn.until = now + left
             if now >= until:
-                raise answer
+                raise ClaimBusy(left)
             # Jitter, so that processes that wait for the same claim don't ask in step.
-            await asyncio.sleep(min(pause * self._chance.uniform(0.5, 1.0), answer.retry_after, until - now))
+            await asyncio.sleep(min(pause * self._chance.uniform(0.5, 1.0), left, until - now))
             pause = min(pause * 2, longest)
+            reply = await self._ask(claim)
+        return reply
 
-    async def _ask_for(self, claim: Claim) -> Claim | ClaimBusy:
-        """Asks once. Who stops waiting for the reply gives the claim back, should it have been granted."""
-        claim.incarnation = self._calls.life(claim.key).id
-        claim.deadline = self._lives.now() + self._lease
-        words = (claim.token, self._lease_words, "shared" if claim.shared else "exclusive")
-        try:
-            reply = await self._calls.call("claim", claim.key, words)
-        except asyncio.CancelledError:
-            self._calls.send("release", claim.key, (claim.token, "drop"), _ignore, claim.incarnation)
-            raise
-        except Unanswered:
+    def _give_back(self, claim: Claim, fault: BaseException) -> None:
+        """Gives a claim back that nobody waits for any more, should it have been granted, or be yet."""
+        if isinstance(fault, asyncio.CancelledError):
+            done = partial(self._given_back, claim.key)
+            self._calls.send("release", claim.key, (claim.token, "drop"), done, claim.incarnation)
+        elif isinstance(fault, Unanswered):
             self._adopt_orphan(claim, (claim.token, "drop"))
-            raise
-        return _read_answer(claim, reply)
+
+    def _given_back(self, key: str, reply: Reply) -> None:  # noqa: ARG002
+        self._mirror.drop(key)  # a claim that was lost makes the version unknown
 
     async def _leave(self, claim: Claim) -> bool:
         """Nobody knows how the write ended: one more lease from now, and nobody to end it (rule 5)."""
@@ -357,11 +384,16 @@ class RedisStore:
             self._orphans[claim.token] = (claim, words, kept)
 
     def _release_orphans(self, life: Life) -> None:
-        group = [token for token, (claim, *_) in self._orphans.items() if self._calls.life(claim.key) is life]
+        group = [
+            token
+            for token, (claim, *_) in self._orphans.items()
+            if self._calls.places[claim.key].life is life
+        ]
         for token in group:
             claim, words, kept = self._orphans.pop(token)
             if claim.incarnation == life.id and claim.deadline > self._lives.now():
-                self._calls.send("release", claim.key, words, _ignore, claim.incarnation, kept)
+                done = partial(self._given_back, claim.key)
+                self._calls.send("release", claim.key, words, done, claim.incarnation, kept)
 
     # Observing.
 
@@ -378,24 +410,6 @@ class RedisStore:
         for seen in self._observing.pop((key, version)):
             seen(result)
 
-    def _token(self) -> str:
-        return f"{self._chance.getrandbits(64):016x}"
-
-
-def _read_answer(claim: Claim, reply: list[Reply]) -> Claim | ClaimBusy:
-    match reply[1]:
-        case b"granted":
-            claim.fence = reply[2]
-            claim.erased = erased(reply[3])
-            claim.recorded = recorded(reply[4:])
-            return claim
-        case b"busy":
-            return ClaimBusy(reply[2] / 1e6)
-        case b"grace":
-            raise StoreUnavailable(_grace_reason(reply[2] / 1e6), reply[2] / 1e6)
-        case _:
-            raise stranger()
-
 
 def _grace_reason(left: float) -> str:
     return f"The store is new or was emptied; earlier writes may be under way for {left:.1f} seconds more."
@@ -408,7 +422,3 @@ def _eviction(info: Info) -> str:
         f"Redis evicts keys when it is full (maxmemory-policy {info.policy}): that may drop the claim of a "
         "write under way. Set maxmemory-policy noeviction."
     )
-
-
-def _ignore(reply: Reply) -> None:
-    """Nobody waits for it."""
