@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 MAX_TAGS: Final = 1000
 """How many members of one list are looked at, empty ones included, before it is refused."""
@@ -24,6 +24,7 @@ _ONE: Final = re.compile(_TAG)
 # repetition is possessive: no text makes the matcher go back, so a list costs what its length is.
 _MEMBER: Final = re.compile(rf"[ \t]*+(?:{_TAG}[ \t]*+)?+(?:,|\Z)")
 
+_MOST: Final = 8192
 _LONGEST: Final = 128
 """Characters of a tag that is remembered: a client could make thousands of longer ones up."""
 
@@ -69,29 +70,35 @@ class EntityTag:
     opaque: str
     weak: bool = False
 
-    @staticmethod
-    def parse(text: str) -> EntityTag:
-        """Reads exactly one tag, without white space around it.
+    parse: ClassVar[Callable[[str], EntityTag]]
+    """Reads exactly one tag, without white space around it.
 
-        Raises:
-            ValueError: the text is anything else.
-        """
-        return _read(text) if len(text) > _LONGEST else _remembered(text)
+    Raises:
+        ValueError: the text is anything else.
+    """
 
     def __str__(self) -> str:
         """The tag as on the wire."""
         return f'W/"{self.opaque}"' if self.weak else f'"{self.opaque}"'
 
 
-def _read(text: str) -> EntityTag:
-    found = _ONE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"not an entity tag: {text[:80]!a}")
-    return EntityTag(found[2], found[1] is not None)
+class _Remembered(OrderedDict[str, EntityTag]):
+    """Tags by their text: one is read again and again: in a response, in the store, in a request."""
+
+    def __missing__(self, text: str) -> EntityTag:
+        found = _ONE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"not an entity tag: {text[:80]!a}")
+        tag = EntityTag(found[2], found[1] is not None)
+        if len(text) <= _LONGEST:
+            self[text] = tag
+            if len(self) > _MOST:
+                self.popitem(last=False)
+        return tag
 
 
-# A tag is read again and again: in a response, in the store, and in the request that names it.
-_remembered = lru_cache(maxsize=8192)(_read)
+_remembered = _Remembered()
+EntityTag.parse = _remembered.__getitem__  # itself: every request comes by here, and a function more costs
 
 
 Tags = Star | tuple[EntityTag, ...]

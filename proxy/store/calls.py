@@ -94,7 +94,7 @@ class Calls:
         self, name: str, key: str, words: tuple[Word, ...] = (), incarnation: str = "", kept: bytes = b""
     ) -> asyncio.Future[Reply]:
         """Sends a script at once; the future has its reply, or raises StoreUnavailable."""
-        future: asyncio.Future[Reply] = self._lives.loop().create_future()
+        future: asyncio.Future[Reply] = self._lives.future()
         self.send(name, key, words, partial(settle, future), incarnation, kept)
         return future
 

@@ -7,7 +7,7 @@ import base64
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from proxy.errors import StoreUnavailable
 from proxy.store import Stamp
@@ -73,7 +73,8 @@ class Lives:
 
     Attributes:
         busy: there was traffic since the last look at the clock.
-        now: the event loop's time; the loop is looked up once (a system call each time before Python 3.12).
+        now, future: the event loop's time, and a new future of it; the loop is looked up once (a system call
+            each time before Python 3.12).
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Lives:
         self._keys = [f"{prefix}:{{{group}}}:incarnation" for group in range(servers.groups)]
         self._lives = [Life(group) for group in range(servers.groups)]
         self.now: Callable[[], float] = self._first_now
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.future: Callable[[], asyncio.Future[Any]] = self._first_future
         self._timer: asyncio.TimerHandle | None = None
         self.busy = False
         self._all_joined = asyncio.Event()
@@ -235,11 +236,13 @@ class Lives:
         self._servers.send(life.group, scripts()["tick"], keys, (believed, 0), answered)
 
     def _first_now(self) -> float:
-        self.now = self.loop().time
+        self._know_loop()
         return self.now()
 
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that the store lives in."""
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop
+    def _first_future(self) -> asyncio.Future[Any]:
+        self._know_loop()
+        return self.future()
+
+    def _know_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.now, self.future = loop.time, loop.create_future

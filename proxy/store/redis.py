@@ -266,7 +266,7 @@ class RedisStore:
         name = b""
         if keepsake is not None:
             name, words = keepsake.name, (*words, keepsake.words, round(keepsake.seconds * 1e3))
-        ended: asyncio.Future[bool] = self._lives.loop().create_future()
+        ended: asyncio.Future[bool] = self._lives.future()
         done = partial(self._released, ended, claim, outcome, words, name)
         self._calls.send("release", claim.key, words, done, claim.incarnation, name)
         # Already on its way, and the next one's question stays behind it on the same connection.
@@ -325,7 +325,7 @@ class RedisStore:
         claim.incarnation = self._calls.places[claim.key].life.id
         claim.deadline = lives.now() + self._lease
         words = (claim.token, self._lease_words, "shared" if claim.shared else "exclusive")
-        asked: asyncio.Future[Reply] = lives.loop().create_future()
+        asked: asyncio.Future[Reply] = lives.future()
         self._calls.send("claim", claim.key, words, partial(settle, asked), claim.incarnation)
         return asked
 

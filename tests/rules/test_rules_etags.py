@@ -87,6 +87,21 @@ def test_not_a_tag(text: str) -> None:
         EntityTag.parse(text)
 
 
+def test_tags_are_remembered_but_not_without_end() -> None:
+    remembered = etags._remembered
+    remembered.clear()
+    tag = EntityTag.parse('"a"')
+    assert EntityTag.parse('"a"') is tag
+    assert EntityTag.parse(f'"{"x" * 1000}"') == EntityTag("x" * 1000)
+    with pytest.raises(ValueError, match="not an entity tag"):
+        EntityTag.parse("a")
+    assert remembered == {'"a"': tag}
+    for number in range(10_000):
+        assert EntityTag.parse(f'"{number}"') == EntityTag(f"{number}")
+    assert len(remembered) == 8192
+    remembered.clear()
+
+
 @given(TAGS)
 def test_what_is_written_is_read_again(tag: EntityTag) -> None:
     assert EntityTag.parse(str(tag)) == tag

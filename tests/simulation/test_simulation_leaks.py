@@ -23,7 +23,7 @@ def test_requests_with_faults_leave_nothing_behind() -> None:
     alive: list[Counter[str]] = []
 
     def look() -> None:
-        etags._remembered.cache_clear()  # bounded by themselves, and far from full here
+        etags._remembered.clear()  # bounded by themselves, and far from full here
         lines._remembered.clear()
         gc.collect()
         kinds = Counter(f"{type(thing).__module__}.{type(thing).__qualname__}" for thing in gc.get_objects())
