@@ -8,13 +8,13 @@ resource is one of three: `Known` (one or more current representations), `ABSENT
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
 from proxy.rules.etags import EntityTag
+from proxy.rules.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Version:
     """The validators of one current representation.
 
@@ -39,7 +39,7 @@ class Version:
     variant: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Known:
     """The resource exists; these are its current representations, at least one."""
 

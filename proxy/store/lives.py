@@ -46,7 +46,7 @@ class Life:
         grace_end: until when no claim is granted, in microseconds of the server's clock.
         joining: a script is on its way that finds out.
         clock: of the server that the group is on now.
-        stamp: the last one that was made of it.
+        stamp: the last one that was made of its clock, for all reads until the clock is seen again.
     """
 
     group: int
@@ -101,7 +101,6 @@ class Lives:
         self._timer: asyncio.TimerHandle | None = None
         self.busy = False
         self._all_joined = asyncio.Event()
-        self._oldest_stamp = max(2 * lease, 60.0) / 2
 
     def __getitem__(self, group: int) -> Life:
         return self._lives[group]
@@ -122,18 +121,6 @@ class Lives:
     def key(self, group: int) -> str:
         """The incarnation's own key, in the group's slot."""
         return self._keys[group]
-
-    def stamp(self, life: Life) -> Stamp | None:
-        """The latest moment seen of the group's clock; None without a present incarnation."""
-        if not self.busy:
-            self.used()
-        clock, stamp = life.clock, life.stamp
-        if not life.id or self.now() - clock.seen > self._oldest_stamp:
-            return None
-        if stamp is None or stamp.time != clock.time or stamp.incarnation != life.id:
-            # One for all reads between two looks at the clock.
-            stamp = life.stamp = Stamp(clock.time, life.id)
-        return stamp
 
     def left(self, life: Life, clock: Clock, believed: str) -> None:
         """A script found another incarnation than the one that it was sent for.

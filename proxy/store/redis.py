@@ -99,6 +99,7 @@ class RedisStore:
         self._lease_words = round(lease * 1e6)
         oldest_stamp = max(2 * lease, _LEAST_STAMP_AGE)
         self._oldest_stamp = round(oldest_stamp * 1e6)
+        self._longest_unseen = oldest_stamp / 2
         self._lives = Lives(
             servers,
             prefix=prefix,
@@ -199,7 +200,15 @@ class RedisStore:
     # The door.
 
     def stamp(self, key: str) -> Stamp | None:
-        return self._lives.stamp(self._only_life or self._calls.places[key].life)
+        lives, life = self._lives, self._only_life or self._calls.places[key].life
+        if not lives.busy:
+            lives.used()
+        clock, stamp = life.clock, life.stamp
+        if not life.id or lives.now() - clock.seen > self._longest_unseen:
+            return None
+        if stamp is None or stamp.time != clock.time or stamp.incarnation != life.id:
+            stamp = life.stamp = Stamp(clock.time, life.id)
+        return stamp
 
     def observe(self, key: str, stamp: Stamp, version: Version | Absent, seen: Seen) -> None:
         if self._mirror.holds(key, stamp.incarnation, version, self._lives.now()):

@@ -56,15 +56,15 @@ class Wire(asyncio.Protocol):
         Args:
             refused: gets the reply in place of `done` where it is Redis's refusal (hiredis.ReplyError).
         """
-        if self._transport is None:
-            done(StoreUnavailable(_CLOSED))
-            return
-        if not self._out:
+        if not self._out:  # the first one of this turn of the loop
+            if self._transport is None:
+                done(StoreUnavailable(_CLOSED))
+                return
             self._loop.call_soon(self._flush)
+            if self._timer is None:
+                self._timer = self._loop.call_later(self._timeout, self._check)
         self._out.append(command)
         self._waiting.append((self._loop.time() + self._timeout, done, refused))
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._check)
 
     async def call(self, *words: Word) -> Reply:
         """Sends one command and returns its reply.
