@@ -368,13 +368,9 @@ class RedisStore:
     def _give_back(self, claim: Claim, fault: BaseException) -> None:
         """Gives a claim back that nobody waits for any more, should it have been granted, or be yet."""
         if isinstance(fault, asyncio.CancelledError):
-            done = partial(self._given_back, claim.key)
-            self._calls.send("release", claim.key, (claim.token, "drop"), done, claim.incarnation)
+            self._calls.send("release", claim.key, (claim.token, "drop"), _ignore, claim.incarnation)
         elif isinstance(fault, Unanswered):
             self._adopt_orphan(claim, (claim.token, "drop"))
-
-    def _given_back(self, key: str, reply: Reply) -> None:  # noqa: ARG002
-        self._mirror.drop(key)  # a claim that was lost makes the version unknown
 
     async def _leave(self, claim: Claim) -> bool:
         """Nobody knows how the write ended: one more lease from now, and nobody to end it (rule 5)."""
@@ -401,8 +397,7 @@ class RedisStore:
         for token in group:
             claim, words, kept = self._orphans.pop(token)
             if claim.incarnation == life.id and claim.deadline > self._lives.now():
-                done = partial(self._given_back, claim.key)
-                self._calls.send("release", claim.key, words, done, claim.incarnation, kept)
+                self._calls.send("release", claim.key, words, _ignore, claim.incarnation, kept)
 
     # Observing.
 
@@ -431,3 +426,7 @@ def _eviction(info: Info) -> str:
         f"Redis evicts keys when it is full (maxmemory-policy {info.policy}): that may drop the claim of a "
         "write under way. Set maxmemory-policy noeviction."
     )
+
+
+def _ignore(reply: Reply) -> None:
+    """Nobody waits for it."""

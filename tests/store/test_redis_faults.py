@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from support.redis_server import RedisServer, free_port
@@ -35,7 +36,7 @@ def process(
         wait=wait,
         timeout=timeout,
         grace=more.pop("grace", None),
-        tick=0.005,
+        tick=more.pop("tick", 0.005),
         **more,  # type: ignore[arg-type]
     )
 
@@ -156,6 +157,18 @@ async def test_a_lost_store_grants_nothing_for_one_lease_and_believes_nothing(
     assert await store.look(KEY) is UNKNOWN
     assert (await store.claim(KEY)).recorded is UNKNOWN
     assert await record(store, "/notes/3", A) is Observed.RECORDED
+
+
+async def test_any_script_notices_an_emptied_store(server: RedisServer) -> None:
+    """Not only the look at the clock, which here comes too late."""
+    async with opened(process(server, lease=60.0, tick=30.0)) as store:
+        for _ in range(2):  # the first traffic has the clock looked at
+            await store.look(KEY)
+            await asyncio.sleep(0.02)
+        server.client().flushall()
+        with pytest.raises(StoreUnavailable, match="emptied, restarted or replaced"):
+            await store.claim(KEY)
+        await when_refused(store, "earlier writes may be under way")
 
 
 @pytest.mark.parametrize("lose", LOSSES)
@@ -404,6 +417,25 @@ async def test_recording_the_same_again_costs_no_call(server: RedisServer, store
     assert await observe(store, KEY, before, A) is Observed.SAME
     await store.forget(KEY)
     assert await observe(store, KEY, before, A) is Observed.REFUSED
+
+
+async def test_what_a_claim_took_is_recorded_anew(store: RedisStore) -> None:
+    """Though this process recorded it a moment ago, and never told how the write ended."""
+    await record(store, KEY, A)
+    await store.release(await store.claim(KEY), UNSETTLED)
+    await asyncio.sleep(0.35)
+    assert await record(store, KEY, A) is Observed.RECORDED
+    assert await store.look(KEY) == Known((A,))
+
+
+async def test_what_a_write_committed_need_not_be_recorded(server: RedisServer, store: RedisStore) -> None:
+    await record(store, KEY, A)
+    assert await store.release(await store.claim(KEY), Known((B, replace(A, variant="x"))))
+    stamp = await fresh_stamp(store, KEY)
+    server.client().delete(_entry(server))
+    assert await observe(store, KEY, stamp, B) is Observed.SAME
+    assert await observe(store, KEY, stamp, replace(A, variant="x")) is Observed.SAME
+    assert await observe(store, KEY, stamp, A) is Observed.RECORDED
 
 
 def _entry(server: RedisServer) -> str:

@@ -15,7 +15,7 @@ from proxy.store import lines
 from proxy.store.lines import outcome_words, recorded, seen_words
 
 TEXT = st.text(
-    st.characters(min_codepoint=0x21, exclude_characters='"', exclude_categories=["Cs"]), max_size=8
+    st.characters(min_codepoint=0x21, exclude_characters='"\x7f', exclude_categories=["Cs"]), max_size=8
 )
 TAGS = st.builds(EntityTag, TEXT, st.booleans())
 VERSIONS = st.builds(
