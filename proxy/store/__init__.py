@@ -5,8 +5,9 @@ The rules that every implementation keeps are the seven of `docs/consistency.md`
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -144,10 +145,11 @@ class Store(Protocol):
 
     def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> Awaitable[bool]:
+    ) -> asyncio.Future[bool]:
         """Ends the claim: commits the new version, puts the old one back, or leaves it unknown.
 
-        It is on its way when this returns, before whatever this process asks next; to wait for it is to know.
+        It is on its way when this returns, before whatever this process asks next; to wait for it is to know,
+        and so is to have oneself called back.
 
         With UNSETTLED the claim is not ended but its lease started once more and left to run out (rule 5).
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -116,7 +116,7 @@ class MemoryStore:
 
     def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> Awaitable[bool]:
+    ) -> asyncio.Future[bool]:
         ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         with self._timed("release"):
             if outcome is UNSETTLED:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable
 from functools import partial
 from typing import Final, Self
 
@@ -268,9 +267,9 @@ class RedisStore:
 
     def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> Awaitable[bool]:
+    ) -> asyncio.Future[bool]:
         if outcome is UNSETTLED:
-            return self._leave(claim)
+            return asyncio.get_running_loop().create_task(self._leave(claim), name="store-leave")
         words = (claim.token, *outcome_words(outcome, kept=outcome is claim.recorded))
         name = b""
         if keepsake is not None:

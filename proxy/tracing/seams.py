@@ -7,7 +7,7 @@ own) passes as if there were no tracing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
@@ -153,14 +153,14 @@ class TracedStore:
 
     def release(
         self, claim: Claim, outcome: Recorded | Unsettled, keepsake: Keepsake | None = None
-    ) -> Awaitable[bool]:
+    ) -> asyncio.Future[bool]:
         """As the store's; with it, a decision that sends nothing is made. The answer may not wait for it."""
         story = _current.get()
         if story is None:
             return self._store.release(claim, outcome, keepsake)
         story.decided()
         span = story.span("release")
-        ending = asyncio.ensure_future(self._store.release(claim, outcome, keepsake))
+        ending = self._store.release(claim, outcome, keepsake)
         ending.add_done_callback(partial(_released, span))
         return ending
 
