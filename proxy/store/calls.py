@@ -51,7 +51,8 @@ class Places(OrderedDict[str, Place]):
         whole = digest(key)
         group = whole[0] % self._groups
         name = base64.urlsafe_b64encode(whole)[:22].decode()
-        place = Place(self._lives[group], (f"{self._prefix}:{{{group}}}:{name}", self._lives.key(group)))
+        life = self._lives.groups[group]
+        place = Place(life, (f"{self._prefix}:{{{group}}}:{name}", life.key))
         if len(key) <= _LONGEST:
             self[key] = place
             if len(self) > _PLACES:

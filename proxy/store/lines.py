@@ -15,7 +15,7 @@ _MOST: Final = 4096
 _LONGEST: Final = 256  # bytes of variant and line together; a backend could send thousands of longer tags
 
 _remembered: OrderedDict[tuple[bytes, bytes], Version] = OrderedDict()
-"""Versions by variant and line, those that were read or written last: what a claim hands over is most often
+"""Versions by variant and line, those that were read or committed last: what a claim hands over is most often
 what this very process has put there. They never change, so it matters to nobody who else has one."""
 
 
@@ -27,7 +27,10 @@ def outcome_words(outcome: Recorded, *, kept: bool) -> tuple[Word, ...]:
         return ("absent",)
     words: list[Word] = ["kept" if kept else "known"]
     for version in outcome.versions:
-        words += _pair(version)
+        pair = _pair(version)
+        if pair not in _remembered:
+            _remember(pair, version)
+        words += pair
     return tuple(words)
 
 
@@ -68,10 +71,7 @@ def erased(word: bytes) -> tuple[Version, ...]:
 
 def _pair(version: Version) -> tuple[bytes, bytes]:
     """A version's variant and line."""
-    pair = version.variant.encode("utf-8", _ERRORS), encode(version).encode("utf-8", _ERRORS)
-    if pair not in _remembered:
-        _remember(pair, version)
-    return pair
+    return version.variant.encode("utf-8", _ERRORS), encode(version).encode("utf-8", _ERRORS)
 
 
 def _remember(pair: tuple[bytes, bytes], version: Version) -> None:

@@ -40,6 +40,7 @@ class Life:
     """One group's incarnation.
 
     Attributes:
+        key: the incarnation's own key in Redis, in the group's slot.
         id: the present one; "" while it is not known.
         last: the one that this process worked in last; "" if none.
         run_id: of the server at the other end of the present connection.
@@ -50,6 +51,7 @@ class Life:
     """
 
     group: int
+    key: str
     id: str = ""
     last: str = ""
     run_id: str = ""
@@ -72,6 +74,7 @@ class Lives:
         joined: called with a group's life whenever its incarnation is known again.
 
     Attributes:
+        groups: the life of each group.
         busy: there was traffic since the last look at the clock.
         now, future: the event loop's time, and a new future of it; the loop is looked up once (a system call
             each time before Python 3.12).
@@ -89,21 +92,16 @@ class Lives:
         joined: Callable[[Life], None],
     ) -> None:
         self._servers = servers
-        self._prefix = prefix
         self._waits = (round(lease * 1e6), round(grace * 1e6))
         self._chance = chance
         self._tick_seconds = tick
         self._joined = joined
-        self._keys = [f"{prefix}:{{{group}}}:incarnation" for group in range(servers.groups)]
-        self._lives = [Life(group) for group in range(servers.groups)]
+        self.groups = [Life(group, f"{prefix}:{{{group}}}:incarnation") for group in range(servers.groups)]
         self.now: Callable[[], float] = self._first_now
         self.future: Callable[[], asyncio.Future[Any]] = self._first_future
         self._timer: asyncio.TimerHandle | None = None
         self.busy = False
         self._all_joined = asyncio.Event()
-
-    def __getitem__(self, group: int) -> Life:
-        return self._lives[group]
 
     def open(self) -> None:
         self._servers.open(self._connected)
@@ -117,10 +115,6 @@ class Lives:
     async def wait_joined(self) -> None:
         """Returns when the incarnation of every group is known."""
         await self._all_joined.wait()
-
-    def key(self, group: int) -> str:
-        """The incarnation's own key, in the group's slot."""
-        return self._keys[group]
 
     def left(self, life: Life, clock: Clock, believed: str) -> None:
         """A script found another incarnation than the one that it was sent for.
@@ -143,11 +137,11 @@ class Lives:
 
     def grace_left(self) -> float:
         """Seconds until the last group's grace is over; 0.0 where none is."""
-        return max(self._grace_left(life) for life in self._lives)
+        return max(self._grace_left(life) for life in self.groups)
 
     def strangers(self) -> list[Life]:
         """The groups whose incarnation is not known now."""
-        return [life for life in self._lives if not life.id]
+        return [life for life in self.groups if not life.id]
 
     def _grace_left(self, life: Life) -> float:
         passed = self.now() - life.clock.seen
@@ -156,7 +150,7 @@ class Lives:
     def _connected(self, groups: Sequence[int], run_id: str) -> None:
         clock = Clock(groups)
         for group in groups:
-            life = self._lives[group]
+            life = self.groups[group]
             life.id, life.run_id, life.clock, life.joining = "", run_id, clock, False
             self._join(life)
 
@@ -178,7 +172,7 @@ class Lives:
         self._servers.send(
             life.group,
             scripts()["incarnate"],
-            (self.key(life.group),),
+            (life.key,),
             (life.run_id, life.last, name, lease, grace),
             answered,
         )
@@ -197,10 +191,10 @@ class Lives:
         self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
 
     def _tick(self) -> None:
-        for clock in dict.fromkeys(life.clock for life in self._lives):
+        for clock in dict.fromkeys(life.clock for life in self.groups):
             if clock.groups:
                 clock.turn = (clock.turn + 1) % len(clock.groups)
-                self._look_at_clock(self._lives[clock.groups[clock.turn]])
+                self._look_at_clock(self.groups[clock.groups[clock.turn]])
         for life in self.strangers():
             if self._servers.fault(life.group) is None:
                 self._join(life)
@@ -219,7 +213,7 @@ class Lives:
             if reply[1] == b"incarnation":
                 self.left(life, clock, believed)
 
-        keys = (self.key(life.group), self.key(life.group))
+        keys = (life.key, life.key)
         self._servers.send(life.group, scripts()["tick"], keys, (believed, 0), answered)
 
     def _first_now(self) -> float:

@@ -55,6 +55,7 @@ _SEEN: Final = {
     b"refused": Observed.REFUSED,
     b"incarnation": Observed.REFUSED,
 }
+_NOW_RECORDED: Final = (Observed.RECORDED, Observed.SAME, Observed.CHANGED)
 
 
 class RedisStore:
@@ -112,10 +113,10 @@ class RedisStore:
         # An entry outlives every claim on it and every stamp that it must still refuse (rule 3).
         kept = max(ttl, 2 * oldest_stamp)
         self._calls = Calls(servers, self._lives, self._mirror, prefix=prefix, ttl=kept, meter=meter)
-        self._only_life = self._lives[0] if servers.groups == 1 else None
+        self._only_life = self._lives.groups[0] if servers.groups == 1 else None
         self._turns = Turns()
         self._held: dict[str, Turn] = {}
-        self._observing: dict[tuple[str, Version | Absent], list[Seen]] = {}
+        self._observing: dict[tuple[Word, ...], list[Seen]] = {}
         self._orphans: dict[str, tuple[Claim, tuple[Word, ...], bytes]] = {}
 
     @classmethod
@@ -213,14 +214,32 @@ class RedisStore:
         if self._mirror.holds(key, stamp.incarnation, version, self._lives.now()):
             seen(Observed.SAME)
             return
-        pending = self._observing.get((key, version))
-        if pending is not None:
+        words = seen_words(version)
+        observation = key, *words
+        if (pending := self._observing.get(observation)) is not None:
             pending.append(seen)
         elif len(self._observing) >= _MOST_OBSERVATIONS:
             seen(Observed.LOST)
         else:
-            self._observing[key, version] = [seen]
-            self._observe(key, stamp, version)
+            self._observing[observation] = [seen]
+            words = (stamp.time, self._oldest_stamp, *words, MAX_VARIANTS)
+            done = partial(self._observed, key, observation, stamp.incarnation, version)
+            self._calls.send("observe", key, words, done, stamp.incarnation)
+
+    def _observed(
+        self,
+        key: str,
+        observation: tuple[Word, ...],
+        incarnation: str,
+        version: Version | Absent,
+        reply: Reply,
+    ) -> None:
+        result = Observed.LOST if isinstance(reply, Exception) else _SEEN[reply[1]]
+        if result in _NOW_RECORDED:
+            alone = result is Observed.CHANGED
+            self._mirror.put(key, incarnation, version, self._lives.now(), alone=alone)
+        for seen in self._observing.pop(observation):
+            seen(result)
 
     async def look(self, key: str) -> Recorded:
         reply = await self._calls.call("look", key)
@@ -397,21 +416,6 @@ class RedisStore:
             claim, words, kept = self._orphans.pop(token)
             if claim.incarnation == life.id and claim.deadline > self._lives.now():
                 self._calls.send("release", claim.key, words, _ignore, claim.incarnation, kept)
-
-    # Observing.
-
-    def _observe(self, key: str, stamp: Stamp, version: Version | Absent) -> None:
-        words = (stamp.time, self._oldest_stamp, *seen_words(version), MAX_VARIANTS)
-        done = partial(self._observed, key, stamp.incarnation, version)
-        self._calls.send("observe", key, words, done, stamp.incarnation)
-
-    def _observed(self, key: str, incarnation: str, version: Version | Absent, reply: Reply) -> None:
-        result = Observed.LOST if isinstance(reply, Exception) else _SEEN[reply[1]]
-        if result in (Observed.RECORDED, Observed.SAME, Observed.CHANGED):
-            alone = result is Observed.CHANGED
-            self._mirror.put(key, incarnation, version, self._lives.now(), alone=alone)
-        for seen in self._observing.pop((key, version)):
-            seen(result)
 
 
 def _grace_reason(left: float) -> str:

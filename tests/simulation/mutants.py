@@ -249,7 +249,7 @@ MUTANTS = [
     ),
     Mutant(
         "6. a new incarnation has no grace",
-        60,
+        240,  # one in forty shows it
         LOST,
         _graceless,
     ),
