@@ -221,7 +221,7 @@ class Holding:
     ) -> asyncio.Future[bool]:
         house = self._house
         house.held -= 1
-        ending = asyncio.ensure_future(house.store.release(claim, outcome, keepsake))
+        ending = house.store.release(claim, outcome, keepsake)
         house.endings.add(ending)
         ending.add_done_callback(self._ended)
         return ending
