@@ -126,6 +126,8 @@ class Calls:
         if kept:
             name_of_answer = base64.urlsafe_b64encode(kept)[:22].decode()
             keys = (*keys, f"{self._prefix}:{{{life.group}}}:answer:{name_of_answer}")
+        if name in _FORGETFUL:
+            self._mirror.drop(key)
         began = lives.now()
 
         def answered(reply: Reply) -> None:
@@ -135,7 +137,7 @@ class Calls:
                 clock.time, clock.seen = reply[0], now
                 if reply[1] == b"incarnation":
                     lives.left(life, clock, believed)
-            # At the reply: an observation that was sent before may have been answered meanwhile.
+            # Once more: an observation that was sent before may have been answered meanwhile.
             if name in _FORGETFUL:
                 self._mirror.drop(key)
             if self._meter is not None:
