@@ -39,9 +39,11 @@ class Store:
             raise LeaseLost("gone")
         claim.deadline = began + LEASE
 
-    async def release(self, claim: Claim, outcome: Any, keepsake: Any = None) -> bool:  # noqa: ARG002
+    def release(self, claim: Claim, outcome: Any, keepsake: Any = None) -> asyncio.Future[bool]:  # noqa: ARG002
         self.released.append(outcome)
-        return True
+        ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        ended.set_result(True)
+        return ended
 
 
 @asynccontextmanager
