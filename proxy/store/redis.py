@@ -47,6 +47,8 @@ _MOST_OBSERVATIONS: Final = 1024  # on their way at one time
 _MOST_ORPHANS: Final = 1000
 _LEAST_STAMP_AGE: Final = 60.0  # seconds
 _HEALTH: Final = 0.9  # seconds
+# Sentinels tell each other of a new master every two seconds, and each process asks one of them every second.
+_DEPOSED: Final = 3.0
 
 _SEEN: Final = {
     b"recorded": Observed.RECORDED,
@@ -73,6 +75,8 @@ class RedisStore:
         chance: source of names, tokens and jitter.
         mirror_seconds: for how long this process believes that what it recorded is still recorded.
         tick: seconds between two looks at the server's clock under traffic; so old may a stamp be.
+        deposed: seconds for which another process may still believe a master that was deposed: a new
+            incarnation waits so much longer than a lease.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class RedisStore:
         chance: random.Random | None = None,
         mirror_seconds: float = 60.0,
         tick: float = 0.1,
+        deposed: float = 0.0,
     ) -> None:
         self._servers = servers
         self._lease = lease
@@ -103,7 +108,7 @@ class RedisStore:
         self._lives = Lives(
             servers,
             prefix=prefix,
-            lease=lease,
+            lease=lease + deposed,
             grace=grace or 0.0,
             chance=self._chance,
             tick=tick,
@@ -155,6 +160,7 @@ class RedisStore:
             meter=meter,
             mirror_seconds=mirror_seconds,
             tick=tick,
+            deposed=_DEPOSED if parsed.service else 0.0,
         )
 
     # The life of the store.
