@@ -129,7 +129,7 @@ class ClusterServers:
             if link is None:
                 self._start(address)
             elif link.wire is not None and link.info is not None:
-                self._up(groups, link.info.run_id)
+                self._up(groups, link.info.run_id, 0)
 
     def _start(self, address: Address) -> None:
         link = Link(
@@ -146,7 +146,7 @@ class ClusterServers:
     def _connected(self, address: Address) -> Callable[[Info], None]:
         def up(info: Info) -> None:
             groups = [group for group, owner in enumerate(self._map) if owner == address]
-            self._up(groups, info.run_id)
+            self._up(groups, info.run_id, 0)
 
         return up
 

@@ -44,6 +44,7 @@ class Life:
         id: the present one; "" while it is not known.
         last: the one that this process worked in last; "" if none.
         run_id: of the server at the other end of the present connection.
+        epoch: the sentinels' that made it the master; 0 without sentinels.
         grace_end: until when no claim is granted, in microseconds of the server's clock.
         joining: a script is on its way that finds out.
         clock: of the server that the group is on now.
@@ -55,6 +56,7 @@ class Life:
     id: str = ""
     last: str = ""
     run_id: str = ""
+    epoch: int = 0
     grace_end: int = 0
     joining: bool = False
     clock: Clock = field(default_factory=lambda: Clock(()))
@@ -147,11 +149,12 @@ class Lives:
         passed = self.now() - life.clock.seen
         return max((life.grace_end - life.clock.time) / 1e6 - passed, 0.0)
 
-    def _connected(self, groups: Sequence[int], run_id: str) -> None:
+    def _connected(self, groups: Sequence[int], run_id: str, epoch: int) -> None:
         clock = Clock(groups)
         for group in groups:
             life = self.groups[group]
-            life.id, life.run_id, life.clock, life.joining = "", run_id, clock, False
+            life.id, life.run_id, life.epoch = "", run_id, epoch
+            life.clock, life.joining = clock, False
             self._join(life)
 
     def _join(self, life: Life) -> None:
@@ -173,7 +176,7 @@ class Lives:
             life.group,
             scripts()["incarnate"],
             (life.key,),
-            (life.run_id, life.last, name, lease, grace),
+            (life.run_id, life.last, name, lease, grace, life.epoch),
             answered,
         )
 

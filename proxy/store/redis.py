@@ -38,7 +38,7 @@ from proxy.store.lives import Life, Lives
 from proxy.store.lua import scripts
 from proxy.store.merging import MAX_VARIANTS
 from proxy.store.mirror import Mirror
-from proxy.store.servers import OneServer, Servers
+from proxy.store.servers import OneServer, Servers, deposed_seconds
 from proxy.store.turns import Turn, Turns
 from proxy.store.wire import Reply, Word, settle
 
@@ -47,8 +47,6 @@ _MOST_OBSERVATIONS: Final = 1024  # on their way at one time
 _MOST_ORPHANS: Final = 1000
 _LEAST_STAMP_AGE: Final = 60.0  # seconds
 _HEALTH: Final = 0.9  # seconds
-# Sentinels tell each other of a new master every two seconds, and each process asks one of them every second.
-_DEPOSED: Final = 3.0
 
 _SEEN: Final = {
     b"recorded": Observed.RECORDED,
@@ -160,7 +158,7 @@ class RedisStore:
             meter=meter,
             mirror_seconds=mirror_seconds,
             tick=tick,
-            deposed=_DEPOSED if parsed.service else 0.0,
+            deposed=deposed_seconds(parsed, timeout),
         )
 
     # The life of the store.

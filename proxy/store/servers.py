@@ -5,21 +5,35 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import hiredis
 
 from proxy.errors import StoreUnavailable
-from proxy.store.address import Address, Login, StoreUrl
+from proxy.store.address import Address, StoreUrl
 from proxy.store.faults import refusal
 from proxy.store.link import Info, Link, ask_info, dial
 from proxy.store.lua import Script
 from proxy.store.wire import Done, Word
 
-Up = Callable[[Sequence[int], str], None]
-"""Called with the groups that a new connection serves, and the `run_id` of the server at its other end."""
+Up = Callable[[Sequence[int], str, int], None]
+"""Called with the groups that a new connection serves, the `run_id` of the server at its other end, and the
+sentinels' configuration epoch that made it the master (0 without sentinels)."""
 
 _WATCH: Final = 1.0  # seconds between two questions to the sentinels whether the master is still the same
+_HELLO: Final = 2.0  # seconds between two times that each sentinel tells the others which master it knows
+
+
+class Master(NamedTuple):
+    """Whom the sentinels name.
+
+    Attributes:
+        address: where it is.
+        epoch: their configuration epoch: it grows with every fail-over that they decide on.
+    """
+
+    address: Address
+    epoch: int
 
 
 class Servers(Protocol):
@@ -64,6 +78,7 @@ class OneServer:
         self._timeout = timeout
         self._link = Link(self._locate, url.login, timeout, self._connected, chance=chance)
         self._watch: asyncio.Task[None] | None = None
+        self._epoch = 0
         self.send = self._link.send  # no layer between: each step of each write goes this way
 
     def open(self, up: Up) -> None:
@@ -87,12 +102,14 @@ class OneServer:
         return [await ask_info(self._link.wire)]
 
     def _connected(self, info: Info) -> None:
-        self._up((0,), info.run_id)
+        self._up((0,), info.run_id, self._epoch)
 
     async def _locate(self) -> Address:
         if not self._url.service:
             return self._url.addresses[0]
-        return await find_master(self._url, self._timeout)
+        master = await find_master(self._url, self._timeout)
+        self._epoch = master.epoch
+        return master.address
 
     async def _watch_master(self) -> None:
         """A master that was deposed while it could not hear of it still answers: leave it."""
@@ -102,39 +119,56 @@ class OneServer:
                 master = await find_master(self._url, self._timeout)
             except StoreUnavailable:
                 continue
-            if self._link.wire is not None and self._link.address != master:
-                self._link.drop("The sentinels have named another master.")
+            if self._link.wire is not None and master != (self._link.address, self._epoch):
+                self._link.drop("The sentinels have named a master anew.")
 
 
-async def find_master(url: StoreUrl, timeout: float) -> Address:  # noqa: ASYNC109
-    """Asks the sentinels, one after the other, where the master is.
+def deposed_seconds(url: StoreUrl, timeout: float) -> float:
+    """For how long a process may still ask a master that was deposed: seconds, 0.0 without sentinels.
+
+    The deposed one may well be alive and take itself for the master: of a fail-over that an administrator
+    asks for, it hears some ten seconds later. A process leaves it once the sentinels have told each other,
+    and it has asked one.
+    """
+    return _HELLO + _WATCH + timeout if url.service else 0.0
+
+
+async def find_master(url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC109
+    """Asks all sentinels where the master is, and believes the one that knows of the latest fail-over.
 
     Raises:
         StoreUnavailable: none of them knows.
     """
-    reason = ""
-    for sentinel in url.addresses:
+    asked = [_ask_sentinel(sentinel, url, timeout) for sentinel in url.addresses]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    named = [answer for answer in answers if isinstance(answer, Master)]
+    if named:
+        return max(named, key=lambda master: master.epoch)
+    faults = "; ".join(
+        f"{sentinel}: {answer or 'no answer in time'}"
+        for sentinel, answer in zip(url.addresses, answers, strict=True)
+    )
+    raise StoreUnavailable(f"No sentinel names a master called {url.service!r} ({faults}).")
+
+
+async def _ask_sentinel(sentinel: Address, url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC109
+    """Asks one of them.
+
+    Raises:
+        OSError, TimeoutError: it cannot be reached.
+        StoreUnavailable: it does not answer the question.
+    """
+    async with asyncio.timeout(timeout):
+        wire = await dial(sentinel, url.sentinel_login, timeout)
         try:
-            master = await _ask_sentinel(sentinel, url.sentinel_login, url.service, timeout)
-        except (OSError, TimeoutError, StoreUnavailable) as error:
-            reason = f" ({sentinel}: {error or 'no answer in time'})"
-            continue
-        if master is not None:
-            return master
-    raise StoreUnavailable(f"No sentinel names a master called {url.service!r}{reason}.")
-
-
-async def _ask_sentinel(
-    sentinel: Address,
-    login: Login,
-    service: str,
-    timeout: float,  # noqa: ASYNC109
-) -> Address | None:
-    wire = await dial(sentinel, login, timeout)
-    try:
-        reply = await wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", service)
-    except hiredis.ReplyError as error:
-        raise refusal(error) from error
-    finally:
-        wire.abort()
-    return None if reply is None else Address(reply[0].decode(), int(reply[1]))
+            # In this order: an epoch that is too late makes a needless incarnation, one too early hides one.
+            address, state = await asyncio.gather(
+                wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service),
+                wire.call("SENTINEL", "MASTER", url.service),
+            )
+        except hiredis.ReplyError as error:
+            raise refusal(error) from error
+        finally:
+            wire.abort()
+    facts = dict(zip(state[::2], state[1::2], strict=True))
+    return Master(Address(address[0].decode(), int(address[1])), int(facts[b"config-epoch"]))

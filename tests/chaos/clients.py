@@ -90,7 +90,8 @@ class Client:
         headers = {"X-Write": write, "Prefer": "return=representation", **fields}
         content = None if method == "DELETE" else write
         try:
-            url = self._chance.choice(self._addresses()) + resource
+            asked.through = self._chance.choice(self._addresses())
+            url = asked.through + resource
             async with session.request(method, url, headers=headers, data=content) as answer:
                 body = await answer.text()
         except (aiohttp.ClientError, TimeoutError, IndexError):

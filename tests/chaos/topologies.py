@@ -110,7 +110,7 @@ class Sentinels(Topology):
 
     @property
     def mishaps(self) -> list[Callable[[], Awaitable[None]]]:
-        return [self._fail_over, self._fail_over, self._cut, self._ask_for_fail_over]
+        return [self._fail_over, self._cut, self._ask_for_fail_over, self._there_and_back]
 
     @staticmethod
     def _sees_all(sentinel: RedisServer) -> bool:
@@ -144,6 +144,12 @@ class Sentinels(Topology):
         with suppress(redis.RedisError):
             await asyncio.to_thread(client.execute_command, "SENTINEL", "FAILOVER", "main")
         await asyncio.sleep(4.0)
+
+    async def _there_and_back(self) -> None:
+        """The first master is made a replica ten seconds later; till then it takes itself for the master."""
+        await self._ask_for_fail_over()
+        await asyncio.sleep(self._chance.uniform(0.0, 3.0))
+        await self._ask_for_fail_over()
 
 
 class Cluster(Topology):

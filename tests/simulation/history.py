@@ -51,6 +51,7 @@ class Asked:
         unknown: whether the answer says that nobody knows the outcome.
         again: whether it was sent a second time, since the first answer was lost: `began` is of the first,
             the answer that of the last. It may tell what the first one did; that is no second effect.
+        through: which proxy it was sent to, where the client knows.
     """
 
     write: str
@@ -63,6 +64,7 @@ class Asked:
     status: int = 0
     unknown: bool = False
     again: bool = False
+    through: str = ""
 
     def holds_in(self, state: State) -> bool:
         """Whether its condition holds in a state."""

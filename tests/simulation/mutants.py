@@ -258,8 +258,21 @@ MUTANTS = [
         120,
         ANY_STALE,
         _script(
-            "if id and run == ARGV[1] then",
+            "if id and run == ARGV[1] and epoch <= made_epoch then",
             "if id then",
+            store_faults=True,
+            mishaps=("save", "restart"),
+            pause=1.0,
+            turns=12,
+        ),
+    ),
+    Mutant(
+        "6. a fail-over there and back is not noticed",
+        240,  # one in a hundred and ten shows it
+        ANY_STALE,
+        _script(
+            "if id and run == ARGV[1] and epoch <= made_epoch then",
+            "if id and run == ARGV[1] then",
             store_faults=True,
             mishaps=("save", "restart"),
             pause=1.0,

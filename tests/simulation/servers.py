@@ -29,6 +29,7 @@ class Machine:
 
     Attributes:
         run_id: of the server process.
+        epoch: the sentinels' that made it the master.
         up: whether there is a server process.
         resumes: until when it is paused.
     """
@@ -42,8 +43,9 @@ class Machine:
         self._tell = tell
         self._offset = 1_700_000_000_000_000
         self.data = SmallRedis(self.clock, mutate)
-        self._runs = 0
+        self.runs = 0
         self.run_id = "run0"
+        self.epoch = 0
         self.up = True
         self.resumes = 0.0
         self.wires: list[Wire] = []
@@ -68,7 +70,10 @@ class Machine:
         self._snapshot = self.data.snapshot()
 
     def restart(self, *, keep: bool, downtime: float) -> None:
-        """Another process takes over, empty or with an old snapshot: a restart, or a fail-over."""
+        """Another process takes over, empty or with an old snapshot: a restart, or a fail-over.
+
+        With a snapshot it may be the very process that was the master before, and never knew that it was not.
+        """
         self._tell("redis", f"{self.name} is restarted {'with an old snapshot' if keep else 'empty'}")
         self.up = False
         for wire in list(self.wires):
@@ -76,14 +81,17 @@ class Machine:
         self.loop.world.later(downtime, self._start, keep)
 
     def _start(self, keep: bool) -> None:
-        self._runs += 1
-        self.run_id = f"run{self._runs}"
-        self._offset += self._chance.randrange(-3_000_000, 3_000_000)  # another machine, another clock
+        self.runs += 1
+        if keep and self._chance.random() < 0.5:
+            self.epoch += 2  # a fail-over there, and one back
+        else:
+            self.run_id = f"run{self.runs}"
+            self._offset += self._chance.randrange(-3_000_000, 3_000_000)  # another machine, another clock
         self.data.flush()
         if keep:
             self.data.load(self._snapshot)
         self.up, self.resumes = True, 0.0
-        self._tell("redis", f"{self.name} serves as {self.run_id}")
+        self._tell("redis", f"{self.name} serves as {self.run_id} of epoch {self.epoch}")
 
 
 class Wire:
@@ -94,7 +102,7 @@ class Wire:
         self._lane = lane
         self._owner = owner
         self.open = True
-        self._server_run = machine.run_id
+        self._server_run = machine.runs
         self._waiting: deque[tuple[Done, asyncio.TimerHandle]] = deque()
         # Nothing overtakes anything on a connection: an event takes what is first, not what it was made for.
         self._calls: deque[tuple[Script, Sequence[Word], Sequence[Word]]] = deque()
@@ -112,7 +120,7 @@ class Wire:
     def _arrived(self) -> None:
         """At the server, whatever has become of the connection at the other end."""
         machine, loop = self._machine, self._machine.loop
-        if not machine.up or machine.run_id != self._server_run:
+        if not machine.up or machine.runs != self._server_run:
             return
         if machine.resumes > loop.time():
             self._arrives = max(self._arrives, machine.resumes)
@@ -187,7 +195,7 @@ class Line:
             self._servers.lane.later(0.1, self._connect)
             return
         self.wire = Wire(machine, self._servers.lane, self)
-        self._servers.up(self._groups, machine.run_id)
+        self._servers.up(self._groups, machine.run_id, machine.epoch)
 
 
 class SimulatedServers:

@@ -12,10 +12,11 @@ import pytest
 import redis
 import trustme
 from support.redis_server import RedisServer, free_port
+from support.scripted_sentinel import ScriptedSentinel, sentinel
 from support.stores import opened, record, until, version
 
 from proxy.errors import ConfigurationError, StoreUnavailable
-from proxy.rules.versions import UNKNOWN, Known
+from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.store import Observed
 from proxy.store.address import Address, Topology, parse_url
 from proxy.store.redis import RedisStore
@@ -24,9 +25,9 @@ A, B = version("a"), version("b")
 KEY = "/notes/1"
 
 
-def process(url: str, *, lease: float = 0.5, timeout: float = 0.5) -> RedisStore:
+def process(url: str, *, lease: float = 0.5, grace: float | None = None, timeout: float = 0.5) -> RedisStore:
     """One proxy process's store."""
-    return RedisStore.from_url(url, lease=lease, wait=0.5, grace=None, timeout=timeout, tick=0.01)
+    return RedisStore.from_url(url, lease=lease, wait=0.5, grace=grace, timeout=timeout, tick=0.01)
 
 
 async def when_ready(store: RedisStore, seconds: float) -> None:
@@ -180,7 +181,7 @@ async def test_a_fail_over_is_followed_and_believes_nothing(
         held = await store.claim("/notes/2")
         master.kill()
         await until(lambda: _is_master(replica), 15)
-        await when_ready(store, 5)
+        await when_ready(store, 15)
         assert not await store.release(held, Known((A,)))
         assert await store.look(KEY) is UNKNOWN
         assert await record(store, KEY, A) is Observed.RECORDED
@@ -197,6 +198,142 @@ def _is_master(server: RedisServer) -> bool:
 def _sees_all(client: redis.Redis) -> bool:
     state = client.sentinel_master("main")
     return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
+
+
+async def test_a_fail_over_there_and_back_believes_nothing(
+    sentinels: tuple[RedisServer, RedisServer, list[RedisServer]],
+) -> None:
+    """As an administrator asks for it: the first master never hears that it was none for a while."""
+    master, _, three = sentinels
+    clients = [sentinel.client() for sentinel in three]
+    await until(lambda: all(_sees_all(client) for client in clients), 10)
+    url = "redis+sentinel://" + ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in three) + "/main"
+    before = master.client().info("replication")["master_replid"]
+    # With a grace of its own: what was made without one is not believed by those who knew another anyway.
+    async with opened(process(url, grace=0.05)) as old:
+        await when_ready(old, 5)
+        await record(old, KEY, A)
+        first = _incarnation(master)
+        await _fail_over(clients[0])
+        await until(lambda: _epoch(clients[0]) == 1, 10)
+        await _when(old, UNKNOWN)
+        async with opened(process(url, grace=0.05)) as young:  # it knows of the second master only
+            assert await young.look(KEY) is UNKNOWN
+            await _fail_over(clients[0])
+            await until(lambda: _epoch(clients[0]) == 2, 10)
+            await until(lambda: _incarnation(master) not in (first, None), 5)
+            for store in (young, old):
+                await _when_refused(store)
+                assert await store.look(KEY) is UNKNOWN
+    now = master.client().info("replication")
+    assert (now["role"], now["master_replid"]) == ("master", before)  # else this tests something easier
+
+
+async def _fail_over(client: redis.Redis) -> None:
+    """Asked for until it is begun: not while the last one ends."""
+
+    def begun() -> bool:
+        try:
+            return bool(client.execute_command("SENTINEL", "FAILOVER", "main"))
+        except redis.ResponseError:
+            return False
+
+    await until(begun, 10)
+
+
+def _incarnation(server: RedisServer) -> object:
+    try:
+        return server.client().hget("pp:{0}:incarnation", "id")
+    except redis.ConnectionError:
+        return None  # the sentinels cut every connection of whom they promote
+
+
+def _epoch(client: redis.Redis) -> int:
+    return int(client.sentinel_master("main")["config-epoch"])
+
+
+async def _when(store: RedisStore, recorded: Recorded) -> None:
+    """Waits until this is what it remembers of the resource; it may be out of reach meanwhile."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + 5.0
+    found: object = None
+    while found != recorded:
+        assert loop.time() < give_up, found
+        try:
+            found = await store.look(KEY)
+        except StoreUnavailable as fault:
+            found = fault
+        await asyncio.sleep(0.01)
+
+
+async def _when_refused(store: RedisStore) -> StoreUnavailable:
+    """Waits until a claim is refused for the sake of writes of an earlier incarnation."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + 5.0
+    while True:
+        assert loop.time() < give_up
+        try:
+            await store.release(await store.claim("/notes/2"), UNKNOWN)
+        except StoreUnavailable as refused:
+            if "earlier writes may be under way" in refused.reason:
+                return refused
+        await asyncio.sleep(0.01)
+
+
+def _behind(*sentinels: ScriptedSentinel, timeout: float = 0.5) -> RedisStore:
+    hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
+    return process(f"redis+sentinel://{hosts}/main", timeout=timeout)
+
+
+async def test_a_later_epoch_of_the_same_master_is_another_incarnation() -> None:
+    with RedisServer() as server:
+        async with sentinel(server, epoch=3) as one, opened(_behind(one)) as store:
+            await works(store)
+            one.epoch = 4
+            await _when_refused(store)
+            assert await store.look(KEY) is UNKNOWN
+            life = server.client().hgetall("pp:{0}:incarnation")
+            assert life["epoch"] == "4"
+
+
+async def test_a_sentinel_that_has_not_heard_yet_changes_nothing() -> None:
+    with RedisServer() as server:
+        async with (
+            sentinel(server, epoch=3) as one,
+            sentinel(server, epoch=2) as other,
+            opened(_behind(one)) as store,
+            opened(_behind(other)) as second,
+        ):
+            await works(store)
+            assert await second.look(KEY) == Known((B,))
+            await second.release(await second.claim(KEY), Known((A,)))
+            assert await store.look(KEY) == Known((A,))
+
+
+async def test_the_sentinel_that_knows_of_the_latest_fail_over_is_believed() -> None:
+    with RedisServer() as server, RedisServer() as deposed:
+        async with (
+            sentinel(deposed, epoch=2) as behind,
+            sentinel(server, epoch=3) as ahead,
+            sentinel(deposed, epoch=9) as silent,
+        ):
+            silent.silent = True
+            async with opened(_behind(behind, ahead, silent, timeout=0.2)) as store:
+                await when_ready(store, 5)
+                await works(store)
+        assert server.client().exists("pp:{0}:incarnation")
+        assert not deposed.client().exists("pp:{0}:incarnation")
+
+
+async def test_behind_sentinels_the_grace_covers_those_who_still_ask_a_deposed_master() -> None:
+    """Two seconds until all sentinels know, one until a process asks, and the timeout of its question."""
+    lease, timeout = 0.5, 0.5
+    with RedisServer() as server:
+        async with sentinel(server) as one, opened(_behind(one, timeout=timeout)) as store:
+            one.epoch = 1
+            refused = await _when_refused(store)
+            assert refused.retry_after is not None
+            assert lease + 3.0 < refused.retry_after <= lease + 3.0 + timeout
 
 
 async def test_no_sentinel_is_unavailable() -> None:

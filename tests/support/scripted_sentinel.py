@@ -1,0 +1,58 @@
+"""A sentinel that says what it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import hiredis
+
+from support.redis_server import RedisServer
+
+
+class ScriptedSentinel:
+    """Answers the two questions of `proxy.store.servers`.
+
+    Attributes:
+        master: whom it names.
+        epoch: its configuration epoch.
+        silent: accepts connections, and answers nothing.
+        port: where it listens.
+    """
+
+    def __init__(self, master: RedisServer, epoch: int) -> None:
+        self.master = master
+        self.epoch = epoch
+        self.silent = False
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        commands = hiredis.Reader()
+        while data := await reader.read(65536):
+            commands.feed(data)
+            while (words := commands.gets()) is not False:
+                if not self.silent:
+                    writer.write(self._answer([word.decode().upper() for word in words]))
+        writer.close()
+
+    def _answer(self, words: list[str]) -> bytes:
+        port = str(self.master.port)
+        match words[1]:
+            case "GET-MASTER-ADDR-BY-NAME":
+                return hiredis.pack_command(("127.0.0.1", port))
+            case "MASTER":
+                return hiredis.pack_command(("name", "main", "port", port, "config-epoch", str(self.epoch)))
+            case other:
+                return f"-ERR {other} is not scripted\r\n".encode()
+
+
+@asynccontextmanager
+async def sentinel(master: RedisServer, epoch: int = 0) -> AsyncIterator[ScriptedSentinel]:
+    """A sentinel on a port of loopback."""
+    scripted = ScriptedSentinel(master, epoch)
+    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
+    scripted.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield scripted
