@@ -14,11 +14,11 @@ MOST_CONFLICTS: Final = 500
 MOST_CHANGES: Final = 5_000
 MOST_STEPS: Final = 6
 
-READS = frozenset({"GET", "HEAD"})
+_READS = frozenset({"GET", "HEAD"})
 _QUIET = frozenset({"passed", "not_modified"})
 _REFUSED = frozenset({"refused", "reported"})
 # RFC 9110 section 9.2.1: safe methods change nothing.
-_SAFE = READS | {"OPTIONS", "TRACE"}
+_SAFE = _READS | {"OPTIONS", "TRACE"}
 
 
 @dataclass(slots=True)  # nobody changes one; frozen, each would take several times as long to make
@@ -94,7 +94,7 @@ class Conflicts:
 
     def wants(self, method: str, outcome: str, resource: str, client: str) -> bool:
         """Whether `tell` would keep anything of such a request: what most of them pay for this page."""
-        if method in READS and outcome in _QUIET:
+        if method in _READS and outcome in _QUIET:
             return bool(self._open) and (resource, client) in self._open
         return resource != ""
 

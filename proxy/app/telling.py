@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from proxy.admin import READS, Told
+from proxy.admin import Told
 from proxy.exchange import Answer, Request
 from proxy.log import AccessLog, AccessRecord
 from proxy.metrics import Metrics
@@ -52,12 +52,7 @@ class Teller:
             trace.route, method, answer.status, seconds, outcome, trace.condition, trace.reason
         )
         conflicts = self._conflicts
-        if (
-            conflicts is not None
-            and trace.resource
-            # Only of reads some is not wanted.
-            and (method not in READS or conflicts.wants(method, outcome, trace.resource, request.peer))
-        ):
+        if conflicts is not None and conflicts.wants(method, outcome, trace.resource, request.peer):
             conflicts.tell(_told(request, answer, seconds))
         if self._access is not None:
             self._access.line(
