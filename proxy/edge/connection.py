@@ -34,7 +34,8 @@ from proxy.edge.response import Writer, at_once, interim
 from proxy.edge.tunnel import Tunnelled
 from proxy.exchange import Answer, Line, Request, Shape
 from proxy.gate import Gate
-from proxy.gate.plain_write import CHANGING, WRITES
+from proxy.gate.outgoing import CHANGING
+from proxy.gate.plain_write import WRITES
 from proxy.gate.refuse import answer_with
 from proxy.log import about
 from proxy.rules.refusals import internal, rejected
@@ -132,10 +133,12 @@ class Connection(ClientLine):
             and message.path.startswith("/")
         ):
             refused = unfit_target(message.path, self._limits)
-            request = self._request_like_last(message)
+            request = self._like_last(message, _EMPTY, self._shape)
         elif self._own is not None and self._like_last_write(message, payload):
             refused = unfit_target(message.path, self._limits)
-            request = self._write_like_last(message, payload)
+            limits, length = self._limits, int(message.headers[_LENGTH])
+            body = Body(payload, length, limit=limits.body, timeout=limits.body_timeout)
+            request = self._like_last(message, body, self._write)
         else:
             refused = objection(message, payload, self._limits)
             request = self._request(message, payload)
@@ -235,26 +238,14 @@ class Connection(ClientLine):
             and not too_long(message, self._limits)
         )
 
-    def _request_like_last(self, message: RawRequestMessage) -> Request:
+    def _like_last(self, message: RawRequestMessage, body: Body, shape: Shape | None) -> Request:
         headers = message.headers
-        return Request(
-            *("GET", message.path, message.raw_headers, headers, _EMPTY, self._peer, self._scheme),
-            id=request_id(headers),
-            early=self._interim,
-            left=self._left,
-            shape=self._shape,
-        )
-
-    def _write_like_last(self, message: RawRequestMessage, payload: StreamReader) -> Request:
-        headers, limits = message.headers, self._limits
-        length = int(headers[_LENGTH])
-        body = Body(payload, length, limit=limits.body, timeout=limits.body_timeout)
         return Request(
             *(message.method, message.path, message.raw_headers, headers, body, self._peer, self._scheme),
             id=request_id(headers),
             early=self._interim,
             left=self._left,
-            shape=self._write,
+            shape=shape,
         )
 
     def _continue(self) -> None:

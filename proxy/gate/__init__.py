@@ -190,7 +190,7 @@ class Gate:
         elif conditions is not NONE:
             trace.condition = conditions.first
         trace.resource = named.key
-        visit = Visit(request, method, route, named.target, named.wire, named.key, named.mark, conditions)
+        visit = named.visit(request, method, conditions)
         if method in READS:
             if request.upgrade is None:
                 return await read(self.house, visit)

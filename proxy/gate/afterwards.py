@@ -7,9 +7,9 @@ from dataclasses import replace as changed
 
 from proxy.errors import StoreUnavailable, UpstreamError
 from proxy.gate.probe import Found, Relayed, probe
+from proxy.gate.representation import modified_in
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import told_version
-from proxy.rules.dates import parse_http_date
 from proxy.rules.versions import UNKNOWN, Known, Recorded, Version
 from proxy.upstream import Reply
 
@@ -41,9 +41,7 @@ def told(house: House, visit: Visit, reply: Reply) -> Recorded:
     tag = told_version(visit.route, visit.method, reply.status, reply.headers)
     if tag is None:
         return UNKNOWN
-    text = reply.headers.get("Last-Modified")
-    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
-    return Known((Version(tag, modified, variant=visit.mark),))
+    return Known((Version(tag, modified_in(reply, house), variant=visit.mark),))
 
 
 def dated(before: Recorded, after: Recorded) -> Recorded:

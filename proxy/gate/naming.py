@@ -10,6 +10,7 @@ from typing import Final
 from proxy.exchange import Request
 from proxy.gate.representation import Representation
 from proxy.gate.visit import Visit
+from proxy.rules.conditions import Conditions
 from proxy.rules.patterns import expand
 from proxy.rules.resources import (
     Target,
@@ -55,6 +56,14 @@ class Named:
     plain: bool = False
     writes: bool = False
     shown: tuple[str, str | None, Representation] | None = None
+
+    def visit(self, request: Request, method: str, conditions: Conditions) -> Visit:
+        """A request for it."""
+        return Visit(request, method, self.route, self.target, self.wire, self.key, self.mark, conditions)
+
+    def get_head(self, request: Request, lines: bytes) -> bytes:
+        """The head of a GET of it on behalf of a request, with field lines that are bytes already."""
+        return b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (self.wire, lines, request.id.encode())
 
 
 class Names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
 from proxy.exchange import Request
 from proxy.rules.fields import (
@@ -28,8 +29,8 @@ _NOT_FOR_PROBES = (
     | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
 )
 
-# In the spellings that clients use; what stands under another one only makes the memory useless.
-_EACH_ITS_OWN = frozenset(
+# In the spellings that clients use; what stands under another one only makes memories of fields useless.
+CHANGING: Final = frozenset(
     {b"If-Match", b"if-match", b"If-None-Match", b"if-none-match", b"Content-Length", b"content-length"}
     | {b"X-Request-ID", b"X-Request-Id", b"x-request-id"}
 )
@@ -78,7 +79,7 @@ class Outgoing:
 
     def of(self, request: Request, drop: frozenset[bytes] = _NOTHING) -> list[Line]:
         """The request's end-to-end fields, with ours added; conditions were evaluated before."""
-        own = tuple([line for line in request.fields if line[0] not in _EACH_ITS_OWN])
+        own = tuple([line for line in request.fields if line[0] not in CHANGING])
         key = (own, drop, request.peer, request.scheme)
         known = self._remembered.get(key)
         if known is None:
@@ -89,7 +90,7 @@ class Outgoing:
             self._remembered[key] = known
         made, dropped = known
         if len(own) != len(request.fields):
-            others = [line for line in request.fields if line[0] in _EACH_ITS_OWN]
+            others = [line for line in request.fields if line[0] in CHANGING]
             made = [*made, *request_fields(others, dropped)]
         return self._identified(request, made)
 

@@ -16,10 +16,9 @@ from proxy.exchange import Answer, Request, Shape
 from proxy.gate.naming import Named
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.read import answered, observe, passed, shown_whole, verdict, withheld
-from proxy.gate.representation import Representation, seen_at_once, streams
+from proxy.gate.representation import Representation, modified_in, seen_at_once, streams
 from proxy.gate.visit import House, Visit
 from proxy.rules.conditions import NONE, Malformed, parse_conditions
-from proxy.rules.dates import parse_http_date
 from proxy.rules.fields import OVERRIDES, field_lines, lower
 from proxy.rules.minting import names_minted
 from proxy.rules.versions import Version
@@ -57,7 +56,8 @@ async def pass_plainly(house: House, named: Named, request: Request, shape: Shap
     if shape.drops:  # nothing is withheld where nothing is looked at
         call = Call("GET", named.wire, house.outgoing.of(request), early=request.early)
     else:
-        call = Call("GET", named.wire, (), early=request.early, head=_head(named, request, shape))
+        head = named.get_head(request, shape.lines)
+        call = Call("GET", named.wire, (), early=request.early, head=head)
     reply = await house.upstream.send(call)
     trace.upstream_seconds += house.clock() - reply.sent_at
     return passed(reply)
@@ -70,7 +70,7 @@ async def read_plainly(house: House, named: Named, request: Request, shape: Shap
     stamp = house.store.stamp(named.key)  # before the request goes out: rule 3
     if stamp is None:
         house.journal.unrecorded(trace.route)
-    call = Call("GET", named.wire, (), early=request.early, head=_head(named, request, shape))
+    call = Call("GET", named.wire, (), early=request.early, head=named.get_head(request, shape.lines))
     reply = await house.upstream.send(call)
     trace.upstream_seconds += house.clock() - reply.sent_at
     try:
@@ -78,32 +78,20 @@ async def read_plainly(house: House, named: Named, request: Request, shape: Shap
         if not shape.minted:
             seen = _shown_before(named, reply) or _minted_now(house, named, reply)
         if seen is None:
-            visit = _visit(named, request, shape)
+            visit = named.visit(request, "GET", shape.conditions)
             seen = _seen_now(house, named, visit, reply)
             if seen is None:
                 return await answered(house, visit, reply, stamp, shape.drops)
         if seen.settled:
             observe(house, named.route.match, named.key, stamp, seen.version)
         if shape.decides:
-            decided = verdict(house, _visit(named, request, shape), reply, seen)
+            decided = verdict(house, named.visit(request, "GET", shape.conditions), reply, seen)
             if decided is not None:
                 return decided
         return shown_whole(reply, seen)
     except BaseException:
         reply.close()
         raise
-
-
-def _head(named: Named, request: Request, shape: Shape) -> bytes:
-    return b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.lines, request.id.encode())
-
-
-def _visit(named: Named, request: Request, shape: Shape) -> Visit:
-    """The same request as the long way has it."""
-    return Visit(
-        *(request, "GET", named.route, named.target, named.wire, named.key, named.mark),
-        shape.conditions,
-    )
 
 
 def _shown_before(named: Named, reply: Reply) -> Representation | None:
@@ -141,9 +129,7 @@ def _minted_now(house: House, named: Named, reply: Reply) -> Representation | No
     ):
         return None
     tag = minter.mint(named.key, body)
-    text = headers.get(_MODIFIED)
-    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
-    version = Version(tag, modified, minted=True, variant=named.mark)
+    version = Version(tag, modified_in(reply, house), minted=True, variant=named.mark)
     return Representation(version, version, body, True)
 
 

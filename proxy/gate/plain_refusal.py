@@ -18,10 +18,10 @@ from proxy.gate.outgoing import Outgoing
 from proxy.gate.probe import found_in
 from proxy.gate.read import observe
 from proxy.gate.refuse import encoded, note
+from proxy.gate.representation import modified_in
 from proxy.gate.visit import House, Visit
 from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import Condition, Conditions
-from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag
 from proxy.rules.fields import Line, field_lines, lower
 from proxy.rules.preconditions import Reason, Refuse
@@ -36,7 +36,7 @@ from proxy.upstream import Call, Reply
 _STALE: Final = Refuse(Reason.STALE_TAG, Condition.IF_MATCH)
 _ID: Final = "0" * 32  # stands where a request's id will
 _PREFER, _ACCEPT = istr("Prefer"), istr("Accept")
-_MODIFIED, _VARY, _ENCODING = istr("Last-Modified"), istr("Vary"), istr("Content-Encoding")
+_VARY, _ENCODING = istr("Vary"), istr("Content-Encoding")
 
 
 async def checked_again(
@@ -51,20 +51,15 @@ async def checked_again(
         StoreUnavailable, UpstreamError: what is current cannot be found out.
     """
     stamp = house.store.stamp(named.key)
-    by_record = named.route.verify is Verify.NEVER
-    if not _is_usual(visit.request):
-        recorded = await house.store.look(named.key) if by_record else UNKNOWN
-        return await (
-            check(house, visit, recorded, stamp) if by_record else check_with_backend(house, visit, stamp)
-        )
-    if by_record:
+    usual = _is_usual(visit.request)
+    if named.route.verify is Verify.NEVER:
         recorded = await house.store.look(named.key)
-        if isinstance(recorded, Known) and len(recorded.versions) == 1:
+        if usual and isinstance(recorded, Known) and len(recorded.versions) == 1:
             version = recorded.versions[0]
             if version.variant.startswith(named.mark) and _is_another(visit, version.etag):
                 return _refusal(visit, None)  # the record is not this caller's: nothing of it is told
         return await check(house, visit, recorded, stamp)
-    if stamp is None or minted or house.selectors.of(named.key, visit.conditions):
+    if not usual or stamp is None or minted or house.selectors.of(named.key, visit.conditions):
         return await check_with_backend(house, visit, stamp)
     return await _asked_again(house, visit, named, shape, stamp)
 
@@ -112,17 +107,14 @@ def _told(house: House, named: Named, reply: Reply) -> Version | None:
         or (tag := strong_tag(headers)) is None
     ):
         return None
-    text = headers.get(_MODIFIED)
-    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
-    return Version(tag, modified, variant=named.mark)
+    return Version(tag, modified_in(reply, house), variant=named.mark)
 
 
 def _probe(outgoing: Outgoing, named: Named, request: Request, shape: Shape) -> Call:
     if not shape.probe:
         lines = [line for line in outgoing.probe(request, None) if lower(line[0]) != b"x-request-id"]
         shape.probe = field_lines(lines)
-    head = b"GET %b HTTP/1.1\r\n%bX-Request-ID: %b\r\n\r\n" % (named.wire, shape.probe, request.id.encode())
-    return Call("GET", named.wire, (), head=head)
+    return Call("GET", named.wire, (), head=named.get_head(request, shape.probe))
 
 
 def _refusal(visit: Visit, current: Version | None) -> Answer:

@@ -18,30 +18,25 @@ from proxy.exchange import Answer, Request, Shape
 from proxy.gate.afterwards import dated
 from proxy.gate.holding import Holding
 from proxy.gate.naming import Named
-from proxy.gate.outgoing import Outgoing
+from proxy.gate.outgoing import CHANGING, Outgoing
 from proxy.gate.plain_refusal import checked_again
+from proxy.gate.representation import modified_in
 from proxy.gate.sending import next_tag_in
 from proxy.gate.visit import House, Visit
 from proxy.gate.write import check_and_forward, refreshed, told_early
 from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import NONE, Condition, Conditions
-from proxy.rules.dates import parse_http_date
-from proxy.rules.etags import EntityTag
+from proxy.rules.etags import STAR, EntityTag
 from proxy.rules.fields import CONDITIONS, OVERRIDES, field_lines, lower, nominated, reply_fields
 from proxy.rules.mending import mended
 from proxy.rules.minting import names_minted, plain_tags
+from proxy.rules.replay import recognisable
 from proxy.rules.routing import AfterWrite, Verify
 from proxy.rules.versions import Known, Recorded, Version
 from proxy.upstream import Call, Reply
 
 WRITES: Final = frozenset({"PUT", "PATCH"})
 """The methods whose response may tell the version that they left (`proxy.rules.aftermath`)."""
-
-CHANGING: Final = frozenset(
-    {b"If-Match", b"if-match", b"Content-Length", b"content-length"}
-    | {b"X-Request-ID", b"X-Request-Id", b"x-request-id"}
-)
-"""Fields that differ from write to write, while the others of a client are the same again and again."""
 
 _ONCE: Final = frozenset(map(lower, CHANGING))
 
@@ -52,14 +47,11 @@ _UNUSUAL: Final = (
 ) - {b"if-match"}
 """Fields with which a write is not plain."""
 
-_RECOGNISED: Final = frozenset({b"idempotency-key", b"authorization", b"cookie", b"proxy-authorization"})
-"""Fields with which the answer may be kept for a retry; see `proxy.rules.replay.recognisable`."""
-
 _LONGEST: Final = 256  # of an If-Match that is remembered; a client can make up thousands of long ones
 _TELLING: Final = frozenset({200, 201, 204})
 _IF_MATCH = istr("If-Match")
 _LOCATION, _CONTENT_LOCATION = istr("Location"), istr("Content-Location")
-_MODIFIED = istr("Last-Modified")
+_ANY_TAG: Final = Conditions(STAR)  # stands for whichever tag the If-Match of a write names
 
 
 def write_shape(request: Request, outgoing: Outgoing) -> Shape | None:
@@ -70,7 +62,8 @@ def write_shape(request: Request, outgoing: Outgoing) -> Shape | None:
     if any(names.count(name) > 1 for name in _ONCE):  # be it in another spelling
         return None
     lines = outgoing.unidentified(request, frozenset({b"if-match", b"x-request-id"}))
-    return Shape(NONE, frozenset(), False, field_lines(lines), not _RECOGNISED.isdisjoint(names))
+    recognised = recognisable(_ANY_TAG, request.headers)
+    return Shape(NONE, frozenset(), False, field_lines(lines), recognised)
 
 
 async def write_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer | None:
@@ -88,7 +81,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
     trace = request.trace
     trace.route, trace.resource, trace.condition = named.route.match, named.key, Condition.IF_MATCH.value
     if again:
-        visit = _visit(named, request, asked)
+        visit = named.visit(request, request.method, asked.conditions)
         checked = await checked_again(house, visit, named, shape, minted=asked.minted)
         refusal = checked if isinstance(checked, Answer) else await told_early(house, visit, checked)
         if refusal is not None:
@@ -101,7 +94,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
         house.journal.claim_wait(holding.waited)
         before = holding.recorded
         if not isinstance(before, Known) or not _is_current(house, named, before, asked.tag):
-            visit = _visit(named, request, asked, holding.erased)
+            visit = _visit(named, request, asked, holding)
             return await check_and_forward(house, visit, content, holding)
         if before.versions[0].modified is not None and (pause := next_tag_in(before, content)) > 0:
             await asyncio.sleep(pause)
@@ -116,7 +109,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
         try:
             answer = _told(house, named, shape, holding, reply, before)
             if answer is None:
-                visit = _visit(named, request, asked, holding.erased)
+                visit = _visit(named, request, asked, holding)
                 answer = await refreshed(house, visit, content, holding, reply, before)
             return answer
         except BaseException:
@@ -163,13 +156,10 @@ def _asked(text: str) -> _Asked | None:
     return asked
 
 
-def _visit(named: Named, request: Request, asked: _Asked, erased: tuple[Version, ...] = ()) -> Visit:
-    """The same request as the long way has it."""
-    visit = Visit(
-        *(request, request.method, named.route, named.target, named.wire, named.key, named.mark),
-        asked.conditions,
-    )
-    visit.erased = erased
+def _visit(named: Named, request: Request, asked: _Asked, holding: Holding) -> Visit:
+    """The same request as the long way has it under its claim."""
+    visit = named.visit(request, request.method, asked.conditions)
+    visit.erased = holding.erased
     return visit
 
 
@@ -215,10 +205,9 @@ def _told(
         or (body := reply.ready()) is None
     ):
         return None
-    text = headers.get(_MODIFIED)
-    modified = None if text is None else parse_http_date(text, now_year=house.now_year())
-    state: Recorded = Known((Version(tag, modified, variant=named.mark),))
-    if modified is not None:
+    version = Version(tag, modified_in(reply, house), variant=named.mark)
+    state: Recorded = Known((version,))
+    if version.modified is not None:
         state = dated(before, state)
     house.journal.recorded("response")
     answer = Answer(

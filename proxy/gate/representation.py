@@ -105,7 +105,7 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
         raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
-        version = Version(None, _modified(reply, house), weak=own)
+        version = Version(None, modified_in(reply, house), weak=own)
         return _named(version, version, body, reply, seen_by, asked, _coding(reply))
     return _minted(house.minter, body, own, reply, house, seen_by, asked)
 
@@ -115,7 +115,7 @@ def _by_own_tag(
 ) -> Representation | None:
     if own is None or own.weak:
         return None
-    version = Version(own, _modified(reply, house), variant=seen_by.mark)
+    version = Version(own, modified_in(reply, house), variant=seen_by.mark)
     return _named(version, version, None, reply, seen_by, asked, _coding(reply))
 
 
@@ -128,7 +128,7 @@ def _minted(
     seen_by: Visit,
     asked: Headers,
 ) -> Representation:
-    coding, modified = _coding(reply), _modified(reply, house)
+    coding, modified = _coding(reply), modified_in(reply, house)
     minted = minter.mint(seen_by.key, body, coding)
     version = Version(minted, modified, minted=True, weak=own, variant=seen_by.mark)
     shown = Version(with_coding(minted, coding), modified, minted=True, weak=own) if coding else version
@@ -187,7 +187,7 @@ async def _by_source(
         told = told_by_content(source, reply, body, coding) if body else Told()
         house.complaints.of(seen_by.route.match, told.lacks, house.journal.unfit)
     own = own_tag(reply.headers)
-    modified = _modified(reply, house) if told.modified is None else told.modified
+    modified = modified_in(reply, house) if told.modified is None else told.modified
     weak = own if own is not None and own.weak else None
     minted = None if house.minter is None else tag_of(told, house.minter, seen_by.key, reply)
     if minted is None and own is not None and not own.weak and not (source.tags and body):
@@ -233,7 +233,8 @@ def _named(
     return Representation(version, shown, body, validators and variant is not None)
 
 
-def _modified(reply: Reply, house: House) -> int | None:
+def modified_in(reply: Reply, house: House) -> int | None:
+    """What Last-Modified says, in seconds since the epoch (RFC 9110 section 8.8.2)."""
     text = reply.headers.get(_MODIFIED)
     return None if text is None else parse_http_date(text, now_year=house.now_year())
 
