@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,13 +88,19 @@ NOT_PLAIN = {
 
 
 @dataclass
-class Side:
+class Watched:
+    """What a proxy tells of its requests, and how many of them went the short way."""
+
+    traces: list[Trace] = field(default_factory=list)
+    short: int = 0
+
+
+@dataclass
+class Side(Watched):
     """A backend that says one thing, and the proxy before it."""
 
     reply: bytes = b""
     heads: list[bytes] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
-    short: int = 0
 
     async def play(self, peer: Peer) -> None:
         while True:
@@ -102,14 +108,15 @@ class Side:
             await peer.send(self.reply)
 
 
-def watched(proxy: Inside, side: Side, *, short: bool) -> None:
-    """Keeps what is told of each request; without the short way where it is not wanted."""
+def watched(proxy: Inside, side: Watched, *, short: bool, methods: Container[str] = ("GET",)) -> None:
+    """Keeps what is told of each request; without the short way of these methods where it is not wanted."""
     gate, edge = proxy.app._gate, proxy.app._edge
     shape_of, tell = gate.shape_of, edge.tell
 
     def shaped(request: Any) -> Any:
-        shape = shape_of(request) if short else None
-        side.short += shape is not None
+        compared = request.method in methods
+        shape = shape_of(request) if short or not compared else None
+        side.short += compared and shape is not None
         return shape
 
     def told(request: Any, *rest: Any) -> None:
@@ -182,7 +189,7 @@ async def test_both_ways_are_the_same(asked: str, start_proxy: StartProxy, conne
 async def test_a_target_is_looked_at_though_the_fields_are_those_of_the_last_request(
     target: str, status: int, start_proxy: StartProxy, connect: Connect
 ) -> None:
-    side = Side(REPLIES["its own tag"])
+    side = Side(reply=REPLIES["its own tag"])
     backend = await Backend(side.play).start()
     client = connect(await start_proxy(backend.url))
     assert (await client.request("GET", "/a")).status == 200

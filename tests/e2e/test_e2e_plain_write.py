@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from e2e.test_e2e_plain import plainly, said, sorted_lines
+from e2e.test_e2e_plain import Watched, plainly, said, sorted_lines, watched
 from support.http1 import Message
 from support.proxies import Connect, Inside, StartProxy
 from support.redis_server import RedisServer
 from support.scripted_backend import Backend, Peer
 
-from proxy.exchange import Trace
 from proxy.rules.dates import format_http_date
 
 OLD = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -166,14 +165,12 @@ FEW = ("204 with the new tag", "a date too", "no tag", "400")
 
 
 @dataclass
-class Side:
+class Side(Watched):
     """A backend that says what it is told to say, and the proxy before it."""
 
     says: Says = REPLIES["204 with the new tag"]
     written: bool = False
     heads: list[bytes] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
-    short: int = 0
 
     async def play(self, peer: Peer) -> None:
         while True:
@@ -187,24 +184,6 @@ class Side:
             if self.says.written is None:
                 return
             await peer.send(self.says.written)
-
-
-def watched(proxy: Inside, side: Side, *, short: bool) -> None:
-    """Keeps what is told of each request; without the short way of writes where it is not wanted."""
-    gate, edge = proxy.app._gate, proxy.app._edge
-    shape_of, tell = gate.shape_of, edge.tell
-
-    def shaped(request: Any) -> Any:
-        shape = shape_of(request) if short or request.method == "GET" else None
-        side.short += shape is not None and request.method != "GET"
-        return shape
-
-    def told(request: Any, *rest: Any) -> None:
-        request.trace.upstream_seconds = request.trace.claim_wait = 0.0
-        side.traces.append(request.trace)
-        tell(request, *rest)
-
-    gate.shape_of, edge.tell = shaped, told  # type: ignore[method-assign]
 
 
 async def story(proxy: Inside, connect: Connect, target: str, method: str, asked: str) -> list[Any]:
@@ -246,7 +225,7 @@ async def test_both_ways_are_the_same(
         url = redis_server.url if store == "redis" else "memory://"
         at = {"url": url, "wait": 0.02, "prefix": f"{short}-{len(asked)}"}
         proxy = await start_proxy(backend.url, routes=ROUTES, store=at, tag_secret="s" * 32)
-        watched(proxy, side, short=short)
+        watched(proxy, side, short=short, methods=("PUT", "PATCH"))
         found: list[Any] = []
         for folder, name in (*itertools.product(EVERY, REPLIES), *itertools.product(OTHERS, FEW)):
             side.says, side.written = REPLIES[name], False
