@@ -11,7 +11,7 @@ from proxy.store.wire import Reply, Word
 # Field text may hold bytes that are not UTF-8, each as a lone surrogate (RFC 9110 section 5.5, obs-text).
 _ERRORS: Final = "surrogateescape"
 
-_MOST: Final = 4096
+_MOST: Final = 16_384  # as many as there are places of resources in `proxy.store.calls`
 _LONGEST: Final = 256  # bytes of variant and line together; a backend could send thousands of longer tags
 
 _remembered: OrderedDict[tuple[bytes, bytes], Version] = OrderedDict()
