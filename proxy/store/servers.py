@@ -136,39 +136,52 @@ def deposed_seconds(url: StoreUrl, timeout: float) -> float:
 async def find_master(url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC109
     """Asks all sentinels where the master is, and believes the one that knows of the latest fail-over.
 
+    More than half of them are enough: one that is away, as where its machine is down together with the old
+    master, holds nobody up.
+
     Raises:
         StoreUnavailable: none of them knows.
     """
-    asked = [_ask_sentinel(sentinel, url, timeout) for sentinel in url.addresses]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
-    named = [answer for answer in answers if isinstance(answer, Master)]
-    if named:
-        return max(named, key=lambda master: master.epoch)
-    faults = "; ".join(
-        f"{sentinel}: {answer or 'no answer in time'}"
-        for sentinel, answer in zip(url.addresses, answers, strict=True)
-    )
-    raise StoreUnavailable(f"No sentinel names a master called {url.service!r} ({faults}).")
+    asked = [asyncio.create_task(_ask_sentinel(one, url, timeout)) for one in url.addresses]
+    named: list[Master] = []
+    faults: list[str] = []
+    try:
+        for answer in asyncio.as_completed(asked):
+            found = await answer
+            if isinstance(found, str):
+                faults.append(found)
+                continue
+            named.append(found)
+            if 2 * len(named) > len(asked):
+                break
+    finally:
+        for task in asked:
+            task.cancel()
+    if not named:
+        raise StoreUnavailable(f"No sentinel names a master called {url.service!r} ({'; '.join(faults)}).")
+    return max(named, key=lambda master: master.epoch)
 
 
-async def _ask_sentinel(sentinel: Address, url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC109
-    """Asks one of them.
+async def _ask_sentinel(sentinel: Address, url: StoreUrl, timeout: float) -> Master | str:  # noqa: ASYNC109
+    """What one of them says, or why it says nothing."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await _master_by(sentinel, url, timeout)
+    except (OSError, TimeoutError, StoreUnavailable) as fault:
+        return f"{sentinel}: {str(fault) or 'no answer in time'}"
 
-    Raises:
-        OSError, TimeoutError: it cannot be reached.
-        StoreUnavailable: it does not answer the question.
-    """
-    async with asyncio.timeout(timeout):
-        wire = await dial(sentinel, url.sentinel_login, timeout)
-        try:
-            # In this order: an epoch that is too late makes a needless incarnation, one too early hides one.
-            address, state = await asyncio.gather(
-                wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service),
-                wire.call("SENTINEL", "MASTER", url.service),
-            )
-        except hiredis.ReplyError as error:
-            raise refusal(error) from error
-        finally:
-            wire.abort()
+
+async def _master_by(sentinel: Address, url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC109
+    wire = await dial(sentinel, url.sentinel_login, timeout)
+    try:
+        # In this order: an epoch that is too late makes a needless incarnation, one too early hides one.
+        address, state = await asyncio.gather(
+            wire.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", url.service),
+            wire.call("SENTINEL", "MASTER", url.service),
+        )
+    except hiredis.ReplyError as error:
+        raise refusal(error) from error
+    finally:
+        wire.abort()
     facts = dict(zip(state[::2], state[1::2], strict=True))
     return Master(Address(address[0].decode(), int(address[1])), int(facts[b"config-epoch"]))

@@ -325,6 +325,23 @@ async def test_the_sentinel_that_knows_of_the_latest_fail_over_is_believed() -> 
         assert not deposed.client().exists("pp:{0}:incarnation")
 
 
+async def test_a_silent_sentinel_holds_nobody_up() -> None:
+    with RedisServer() as server:
+        async with sentinel(server) as one, sentinel(server) as other, sentinel(server) as silent:
+            silent.silent = True
+            async with asyncio.timeout(10), opened(_behind(silent, one, other, timeout=60.0)) as store:
+                await works(store)
+
+
+async def test_another_set_of_sentinels_counts_anew() -> None:
+    """On another server, that is: there its first epochs are late ones again."""
+    with RedisServer() as server:
+        server.client().hset("pp:{0}:incarnation", mapping={"id": "x", "run": "another", "epoch": 9})
+        async with sentinel(server, epoch=1) as one, opened(_behind(one)) as store:
+            await _when_refused(store)
+            assert server.client().hget("pp:{0}:incarnation", "epoch") == "1"
+
+
 async def test_behind_sentinels_the_grace_covers_those_who_still_ask_a_deposed_master() -> None:
     """Two seconds until all sentinels know, one until a process asks, and the timeout of its question."""
     lease, timeout = 0.5, 0.5

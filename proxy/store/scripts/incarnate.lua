@@ -45,6 +45,10 @@ grace_end = 0
 if grace > 0 then
   grace_end = now + grace
 end
-redis.call('HSET', KEYS[1], 'id', ARGV[3], 'run', ARGV[1], 'epoch', decimal(math.max(epoch, made_epoch)),
-  'made', decimal(now), 'grace', decimal(grace_end))
+-- Another server may have other sentinels, which count anew.
+if run == ARGV[1] then
+  epoch = math.max(epoch, made_epoch)
+end
+redis.call('HSET', KEYS[1], 'id', ARGV[3], 'run', ARGV[1], 'epoch', decimal(epoch), 'made', decimal(now),
+  'grace', decimal(grace_end))
 return {now, ARGV[3], grace_end}
