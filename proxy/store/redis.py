@@ -423,7 +423,8 @@ class RedisStore:
 
 
 def _grace_reason(left: float) -> str:
-    return f"The store is new or was emptied; earlier writes may be under way for {left:.1f} seconds more."
+    what = "The store is new, was emptied, or failed over"
+    return f"{what}; earlier writes may be under way for {left:.1f} seconds more."
 
 
 def _eviction(info: Info) -> str:
