@@ -183,5 +183,7 @@ async def _master_by(sentinel: Address, url: StoreUrl, timeout: float) -> Master
         raise refusal(error) from error
     finally:
         wire.abort()
-    facts = dict(zip(state[::2], state[1::2], strict=True))
-    return Master(Address(address[0].decode(), int(address[1])), int(facts[b"config-epoch"]))
+    epoch = dict(zip(state[::2], state[1::2], strict=False)).get(b"config-epoch")
+    if address is None or epoch is None:  # others than Redis' own speak some of their language
+        raise StoreUnavailable("it does not tell the master's address and config-epoch")
+    return Master(Address(address[0].decode(), int(address[1])), int(epoch))

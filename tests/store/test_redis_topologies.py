@@ -333,6 +333,13 @@ async def test_a_silent_sentinel_holds_nobody_up() -> None:
                 await works(store)
 
 
+async def test_a_sentinel_that_tells_no_epoch_is_not_believed() -> None:
+    with RedisServer() as server:
+        async with sentinel(server, epoch=None) as one, opened(_behind(one)) as store:
+            with pytest.raises(StoreUnavailable, match="does not tell the master's address and config-epoch"):
+                await store.claim(KEY)
+
+
 async def test_another_set_of_sentinels_counts_anew() -> None:
     """On another server, that is: there its first epochs are late ones again."""
     with RedisServer() as server:

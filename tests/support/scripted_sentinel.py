@@ -16,12 +16,12 @@ class ScriptedSentinel:
 
     Attributes:
         master: whom it names.
-        epoch: its configuration epoch.
+        epoch: its configuration epoch; None: it does not tell.
         silent: accepts connections, and answers nothing.
         port: where it listens.
     """
 
-    def __init__(self, master: RedisServer, epoch: int) -> None:
+    def __init__(self, master: RedisServer, epoch: int | None) -> None:
         self.master = master
         self.epoch = epoch
         self.silent = False
@@ -43,13 +43,14 @@ class ScriptedSentinel:
             case "GET-MASTER-ADDR-BY-NAME":
                 return hiredis.pack_command(("127.0.0.1", port))
             case "MASTER":
-                return hiredis.pack_command(("name", "main", "port", port, "config-epoch", str(self.epoch)))
+                epoch = () if self.epoch is None else ("config-epoch", str(self.epoch))
+                return hiredis.pack_command(("name", "main", "port", port, *epoch))
             case other:
                 return f"-ERR {other} is not scripted\r\n".encode()
 
 
 @asynccontextmanager
-async def sentinel(master: RedisServer, epoch: int = 0) -> AsyncIterator[ScriptedSentinel]:
+async def sentinel(master: RedisServer, epoch: int | None = 0) -> AsyncIterator[ScriptedSentinel]:
     """A sentinel on a port of loopback."""
     scripted = ScriptedSentinel(master, epoch)
     server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
