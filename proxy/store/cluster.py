@@ -61,6 +61,11 @@ class ClusterServers:
         else:
             link.send(group, script, keys, arguments, done)
 
+    def introduce(self, group: int) -> None:
+        link = self._link(group)
+        if link is not None:
+            link.introduce(group)
+
     def fault(self, group: int) -> StoreUnavailable | None:
         link = self._link(group)
         if link is None:

@@ -134,6 +134,7 @@ class Link:
         self._chance = chance or random.Random()
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self.address: Address | None = None
         self.info: Info | None = None
         self.fault: StoreUnavailable = StoreUnavailable("Redis is not connected yet.")
@@ -142,9 +143,10 @@ class Link:
         self._task = asyncio.create_task(self._stay_connected(), name="store-link")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._asking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.drop("The store is closed.")
 
     @property
@@ -156,6 +158,17 @@ class Link:
         """Gives the connection up; a new one is made at once."""
         if self._wire is not None:
             self._wire.abort(reason)
+
+    def introduce(self, group: int) -> None:  # noqa: ARG002
+        """Asks the server anew who it is, for `proxy.store.servers.Servers.introduce`."""
+        if self._wire is not None and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._introduce(self._wire), name="store-info")
+
+    async def _introduce(self, wire: Wire) -> None:
+        try:
+            self._up(await _info_of_master(wire, self.address))
+        except Exception as error:
+            wire.abort(unreachable(str(self.address), error).reason)
 
     def send(
         self,
@@ -204,7 +217,7 @@ class Link:
         while True:
             try:
                 wire = await self._connect()
-            except (OSError, TimeoutError, StoreUnavailable, hiredis.HiredisError) as error:
+            except Exception as error:  # whatever it is, the next attempt may do
                 self.fault = unreachable(str(self.address or "its address"), error)
                 await asyncio.sleep(pause * self._chance.uniform(0.8, 1.0))
                 pause = min(pause * 2, longest)
@@ -217,9 +230,7 @@ class Link:
         self.address = await self._locate()
         wire = await dial(self.address, self._login, self._timeout)
         try:
-            info = await ask_info(wire)
-            if info.role != "master":
-                raise StoreUnavailable(f"Redis at {self.address} is a read-only replica.")
+            info = await _info_of_master(wire, self.address)
             await _load(wire)
         except BaseException:
             wire.abort()
@@ -228,6 +239,13 @@ class Link:
         self._wire = wire
         self._up(info)
         return wire
+
+
+async def _info_of_master(wire: Wire, address: Address | None) -> Info:
+    info = await ask_info(wire)
+    if info.role != "master":
+        raise StoreUnavailable(f"Redis at {address} is a read-only replica.")
+    return info
 
 
 async def _load(wire: Wire) -> None:

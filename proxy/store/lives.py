@@ -70,6 +70,7 @@ class Lives:
         servers: where the scripts run.
         prefix: of all keys.
         lease: seconds; how long an old incarnation's writers may be at work.
+        deposed: seconds for which they may still begin, at a server that is the master no more.
         grace: seconds that even a first start waits.
         chance: source of names.
         tick: seconds between two looks at the server's clock under traffic.
@@ -88,13 +89,14 @@ class Lives:
         *,
         prefix: str,
         lease: float,
+        deposed: float,
         grace: float,
         chance: random.Random,
         tick: float,
         joined: Callable[[Life], None],
     ) -> None:
         self._servers = servers
-        self._waits = (round(lease * 1e6), round(grace * 1e6))
+        self._waits = (round((lease + deposed) * 1e6), round(grace * 1e6), round(deposed * 1e6))
         self._chance = chance
         self._tick_seconds = tick
         self._joined = joined
@@ -127,7 +129,9 @@ class Lives:
         """
         if believed == life.id and clock is life.clock:
             life.id = ""
-            self._join(life)
+            # What its server said of itself when the connection came up may not be so any more: two processes
+            # of which each believed something else would end each other's incarnations for ever.
+            self._servers.introduce(life.group)
 
     def used(self) -> None:
         """There is traffic: look at the clock more often."""
@@ -163,7 +167,7 @@ class Lives:
         life.joining = True
         self._all_joined.clear()
         clock = life.clock
-        lease, grace = self._waits
+        lease, grace, deposed = self._waits
         name = base64.urlsafe_b64encode(self._chance.getrandbits(48).to_bytes(6, "big"))
 
         def answered(reply: Reply) -> None:
@@ -176,7 +180,7 @@ class Lives:
             life.group,
             scripts()["incarnate"],
             (life.key,),
-            (life.run_id, life.last, name, lease, grace, life.epoch),
+            (life.run_id, life.last, name, lease, grace, life.epoch, deposed),
             answered,
         )
 
@@ -199,8 +203,8 @@ class Lives:
                 clock.turn = (clock.turn + 1) % len(clock.groups)
                 self._look_at_clock(self.groups[clock.groups[clock.turn]])
         for life in self.strangers():
-            if self._servers.fault(life.group) is None:
-                self._join(life)
+            if not life.joining and self._servers.fault(life.group) is None:
+                self._servers.introduce(life.group)
         self._schedule()
 
     def _look_at_clock(self, life: Life) -> None:

@@ -106,7 +106,8 @@ class RedisStore:
         self._lives = Lives(
             servers,
             prefix=prefix,
-            lease=lease + deposed,
+            lease=lease,
+            deposed=deposed,
             grace=grace or 0.0,
             chance=self._chance,
             tick=tick,

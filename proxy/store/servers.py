@@ -22,6 +22,8 @@ sentinels' configuration epoch that made it the master (0 without sentinels)."""
 
 _WATCH: Final = 1.0  # seconds between two questions to the sentinels whether the master is still the same
 _HELLO: Final = 2.0  # seconds between two times that each sentinel tells the others which master it knows
+_LAG: Final = 10.0  # seconds for which sentinels that know of earlier fail-overs only are not believed
+_ANEW: Final = "The sentinels have named a master anew."
 
 
 class Master(NamedTuple):
@@ -60,6 +62,9 @@ class Servers(Protocol):
     def fault(self, group: int) -> StoreUnavailable | None:
         """Why the group's server is out of reach, or None."""
 
+    def introduce(self, group: int) -> None:
+        """Has the group's server say anew who it is: `up` hears of it, or the connection is given up."""
+
     async def infos(self) -> list[Info]:
         """Asks every server for INFO.
 
@@ -78,8 +83,11 @@ class OneServer:
         self._timeout = timeout
         self._link = Link(self._locate, url.login, timeout, self._connected, chance=chance)
         self._watch: asyncio.Task[None] | None = None
-        self._epoch = 0
+        # The master that we ask, the last one that the sentinels named, and when they knew that much.
+        self._master = self._named = Master(url.addresses[0], 0)
+        self._heard = float("-inf")
         self.send = self._link.send  # no layer between: each step of each write goes this way
+        self.introduce = self._link.introduce
 
     def open(self, up: Up) -> None:
         self._up = up
@@ -102,25 +110,41 @@ class OneServer:
         return [await ask_info(self._link.wire)]
 
     def _connected(self, info: Info) -> None:
-        self._up((0,), info.run_id, self._epoch)
+        if self._named == self._master:
+            self._up((0,), info.run_id, self._master.epoch)
+        else:  # meanwhile
+            self._link.drop(_ANEW)
 
     async def _locate(self) -> Address:
-        if not self._url.service:
-            return self._url.addresses[0]
-        master = await find_master(self._url, self._timeout)
-        self._epoch = master.epoch
-        return master.address
+        if self._url.service:
+            self._master = await self._find()
+        return self._master.address
+
+    async def _find(self) -> Master:
+        """Whom the sentinels name.
+
+        Raises:
+            StoreUnavailable: nobody, or those that answer have not heard of the last fail-over yet.
+        """
+        master = await find_master(self._url, self._timeout, self._master)
+        now = asyncio.get_running_loop().time()
+        if master.epoch >= self._master.epoch:
+            self._heard = now
+        elif now - self._heard < _LAG:  # after that they are others, which count anew
+            raise StoreUnavailable("The sentinels that answer have not heard of the last fail-over yet.")
+        self._named = master
+        return master
 
     async def _watch_master(self) -> None:
         """A master that was deposed while it could not hear of it still answers: leave it."""
         while True:
             await asyncio.sleep(_WATCH)
             try:
-                master = await find_master(self._url, self._timeout)
+                master = await self._find()
             except StoreUnavailable:
                 continue
-            if self._link.wire is not None and master != (self._link.address, self._epoch):
-                self._link.drop("The sentinels have named a master anew.")
+            if self._link.wire is not None and master != self._master:
+                self._link.drop(_ANEW)
 
 
 def deposed_seconds(url: StoreUrl, timeout: float) -> float:
@@ -128,16 +152,19 @@ def deposed_seconds(url: StoreUrl, timeout: float) -> float:
 
     The deposed one may well be alive and take itself for the master: of a fail-over that an administrator
     asks for, it hears some ten seconds later. A process leaves it once the sentinels have told each other,
-    and it has asked one.
+    and it has asked them again: what it heard before may be as old as `timeout` when it hears it.
     """
-    return _HELLO + _WATCH + timeout if url.service else 0.0
+    return _HELLO + _WATCH + 2 * timeout if url.service else 0.0
 
 
-async def find_master(url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC109
+async def find_master(url: StoreUrl, timeout: float, known: Master) -> Master:  # noqa: ASYNC109
     """Asks all sentinels where the master is, and believes the one that knows of the latest fail-over.
 
     More than half of them are enough: one that is away, as where its machine is down together with the old
     master, holds nobody up.
+
+    Args:
+        known: stays the master where one of them says so, though another one may write its address otherwise.
 
     Raises:
         StoreUnavailable: none of them knows.
@@ -159,7 +186,8 @@ async def find_master(url: StoreUrl, timeout: float) -> Master:  # noqa: ASYNC10
             task.cancel()
     if not named:
         raise StoreUnavailable(f"No sentinel names a master called {url.service!r} ({'; '.join(faults)}).")
-    return max(named, key=lambda master: master.epoch)
+    latest = max(named, key=lambda master: master.epoch)
+    return known if known in named and known.epoch == latest.epoch else latest
 
 
 async def _ask_sentinel(sentinel: Address, url: StoreUrl, timeout: float) -> Master | str:  # noqa: ASYNC109
@@ -167,7 +195,7 @@ async def _ask_sentinel(sentinel: Address, url: StoreUrl, timeout: float) -> Mas
     try:
         async with asyncio.timeout(timeout):
             return await _master_by(sentinel, url, timeout)
-    except (OSError, TimeoutError, StoreUnavailable) as fault:
+    except Exception as fault:  # whatever else it says, it ends nobody's watch
         return f"{sentinel}: {str(fault) or 'no answer in time'}"
 
 

@@ -166,6 +166,7 @@ class Line:
         self._machine = machine
         self._groups = groups
         self.wire: Wire | None = None
+        self._asking: Wire | None = None
         self.fault = StoreUnavailable("Redis is not connected yet.")
         self.timeout = servers.timeout
         self.delay = servers.delay
@@ -185,6 +186,17 @@ class Line:
             self.wire = None
             self.fault = StoreUnavailable(reason)
             self._servers.lane.later(0.02, self._connect)
+
+    def introduce(self) -> None:
+        """INFO; a connection that breaks meanwhile is followed by a new one that asks too."""
+        if self.wire is not None and self._asking is not self.wire:
+            self._asking = self.wire
+            self._servers.lane.later(self._servers.delay(), self._introduced, self.wire)
+
+    def _introduced(self, wire: Wire) -> None:
+        self._asking = None
+        if wire is self.wire and wire.open:
+            self._servers.up(self._groups, self._machine.run_id, self._machine.epoch)
 
     def _connect(self) -> None:
         machine, loop = self._machine, self._machine.loop
@@ -258,6 +270,9 @@ class SimulatedServers:
     def fault(self, group: int) -> StoreUnavailable | None:
         line = self.lines[group]
         return None if line.wire is not None else line.fault
+
+    def introduce(self, group: int) -> None:
+        self.lines[group].introduce()
 
     async def infos(self) -> list[Info]:
         return [Info("simulated", "7.0.0", "master", 0, "noeviction")]

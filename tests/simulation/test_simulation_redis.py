@@ -105,7 +105,7 @@ def test_scripts_answer_alike(real: Any, seed: int) -> None:
     small = SmallRedis(lambda: now[0])
     real.flushall()
     keys = ("pp:{0}:entry", "pp:{0}:incarnation")
-    join = ("run", "", "one", 1_000_000, 0, 0)
+    join = ("run", "", "one", 1_000_000, 0, 0, 0)
     real.eval(scripts()["incarnate"].source, 1, keys[1], *join)
     small.run(scripts()["incarnate"].source, keys[1:], join)
     for name, words in Scripted(chance).calls():

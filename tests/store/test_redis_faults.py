@@ -88,6 +88,23 @@ async def test_a_second_process_joins_without_grace(store: RedisStore, server: R
         assert (await second.claim(KEY)).recorded == Known((A,))
 
 
+async def test_a_replication_id_that_changes_ends_one_incarnation_and_no_more(
+    server: RedisServer, store: RedisStore
+) -> None:
+    """As when the first replica comes: who is connected knows the old one, who connects now the new one."""
+    client = server.client()
+    before = client.info("replication")["master_replid"]
+    with RedisServer({"replicaof": f"127.0.0.1 {server.port}"}):
+        await until(lambda: client.info("replication")["master_replid"] != before, 15)
+        async with opened(process(server)) as second:
+            for one in (store, second):
+                await when_ready(one)
+            made = client.hget("pp:{0}:incarnation", "id")
+            for one in (store, second, store, second):
+                await one.release(await one.claim(KEY), Known((A,)))
+            assert client.hget("pp:{0}:incarnation", "id") == made
+
+
 async def test_a_fixed_grace_always_waits(server: RedisServer) -> None:
     async with opened(process(server, grace=0.2)) as store:
         refused = await when_refused(store, "earlier writes may be under way")

@@ -20,6 +20,7 @@ from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.store import Observed
 from proxy.store.address import Address, Topology, parse_url
 from proxy.store.redis import RedisStore
+from proxy.store.servers import Master, find_master
 
 A, B = version("a"), version("b")
 KEY = "/notes/1"
@@ -280,6 +281,20 @@ async def _when_refused(store: RedisStore) -> StoreUnavailable:
         await asyncio.sleep(0.01)
 
 
+async def _when_unavailable(store: RedisStore, words: str) -> None:
+    """Waits until the store is out of reach for a reason with these words in it."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + 5.0
+    reason = ""
+    while words not in reason:
+        assert loop.time() < give_up, reason
+        try:
+            await store.look(KEY)
+        except StoreUnavailable as fault:
+            reason = fault.reason
+        await asyncio.sleep(0.01)
+
+
 def _behind(*sentinels: ScriptedSentinel, timeout: float = 0.5) -> RedisStore:
     hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
     return process(f"redis+sentinel://{hosts}/main", timeout=timeout)
@@ -350,14 +365,71 @@ async def test_another_set_of_sentinels_counts_anew() -> None:
 
 
 async def test_behind_sentinels_the_grace_covers_those_who_still_ask_a_deposed_master() -> None:
-    """Two seconds until all sentinels know, one until a process asks, and the timeout of its question."""
+    """Two seconds until all sentinels know, one until a process asks, and twice the timeout of a question."""
     lease, timeout = 0.5, 0.5
     with RedisServer() as server:
         async with sentinel(server) as one, opened(_behind(one, timeout=timeout)) as store:
             one.epoch = 1
             refused = await _when_refused(store)
             assert refused.retry_after is not None
-            assert lease + 3.0 < refused.retry_after <= lease + 3.0 + timeout
+            assert lease + 3.0 + timeout < refused.retry_after <= lease + 3.0 + 2 * timeout
+            # What a shared claim erases here, the deposed one would still tell those who ask it.
+            with pytest.raises(StoreUnavailable, match="earlier writes may be under way") as shared:
+                await store.claim(KEY, shared=True)
+            assert shared.value.retry_after is not None
+            assert 0 < shared.value.retry_after <= 3.0 + 2 * timeout
+
+
+async def test_a_grace_is_never_shortened_by_somebody_with_a_shorter_lease() -> None:
+    with RedisServer() as server:
+        async with sentinel(server) as one:
+            url = f"redis+sentinel://127.0.0.1:{one.port}/main"
+            async with opened(process(url, lease=20.0, grace=0.01)) as store:
+                await when_ready(store, 5)
+            one.epoch = 1
+            async with opened(process(url, lease=20.0)) as store:
+                await _when_refused(store)
+            one.epoch = 2
+            async with opened(process(url)) as store:
+                refused = await _when_refused(store)
+                assert refused.retry_after is not None
+                assert refused.retry_after > 20.0
+
+
+async def test_sentinels_that_have_not_heard_of_what_we_know_are_not_followed() -> None:
+    with RedisServer() as server, RedisServer() as deposed:
+        async with sentinel(server, epoch=4) as one, opened(_behind(one)) as store:
+            await works(store)
+            one.master, one.epoch = deposed, 3
+            server.client().client_kill_filter(_type="normal", skipme=True)
+            await _when_unavailable(store, "have not heard of the last fail-over yet")
+            one.master, one.epoch = server, 4
+            await _when(store, Known((B,)))
+        assert not deposed.client().exists("pp:{0}:incarnation")
+
+
+async def test_a_master_that_is_written_in_two_ways_stays_where_it_is() -> None:
+    with RedisServer() as server:
+        async with sentinel(server, epoch=3) as one, sentinel(server, epoch=3) as other:
+            other.host = "localhost"
+            url = parse_url(f"redis+sentinel://127.0.0.1:{one.port},127.0.0.1:{other.port}/main")
+            for host in ("127.0.0.1", "localhost"):
+                known = Master(Address(host, server.port), 3)
+                assert [await find_master(url, 1.0, known) for _ in range(10)] == [known] * 10
+
+
+@pytest.mark.parametrize(
+    "odd", [b"*-1\r\n", b"*2\r\n$3\r\na..\r\n$1\r\nx\r\n", b":1\r\n", b"-ERR no\r\n", b"what\r\n"]
+)
+async def test_an_odd_answer_ends_nothing(odd: bytes) -> None:
+    with RedisServer() as server:
+        async with sentinel(server) as one:
+            one.odd = odd
+            async with opened(_behind(one)) as store:
+                await _when_unavailable(store, "No sentinel names a master")
+                one.odd = b""
+                await when_ready(store, 5)
+                await works(store)
 
 
 async def test_no_sentinel_is_unavailable() -> None:

@@ -17,14 +17,18 @@ class ScriptedSentinel:
     Attributes:
         master: whom it names.
         epoch: its configuration epoch; None: it does not tell.
+        host: how it writes the master's address.
         silent: accepts connections, and answers nothing.
+        odd: what it answers instead, as it goes over the wire.
         port: where it listens.
     """
 
     def __init__(self, master: RedisServer, epoch: int | None) -> None:
         self.master = master
         self.epoch = epoch
+        self.host = "127.0.0.1"
         self.silent = False
+        self.odd = b""
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -39,9 +43,11 @@ class ScriptedSentinel:
 
     def _answer(self, words: list[str]) -> bytes:
         port = str(self.master.port)
+        if self.odd:
+            return self.odd
         match words[1]:
             case "GET-MASTER-ADDR-BY-NAME":
-                return hiredis.pack_command(("127.0.0.1", port))
+                return hiredis.pack_command((self.host, port))
             case "MASTER":
                 epoch = () if self.epoch is None else ("config-epoch", str(self.epoch))
                 return hiredis.pack_command(("name", "main", "port", port, *epoch))

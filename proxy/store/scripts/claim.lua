@@ -18,7 +18,10 @@ end
 
 if ARGV[5] == 'shared' then
   -- It excludes nobody, so the grace has nothing to wait for: what was recorded is erased, and nothing is
-  -- recorded or committed while it lasts.
+  -- recorded or committed while it lasts. But on a deposed master, which others may still ask, it is not erased.
+  if now < sole then
+    return {now, 'grace', sole - now}
+  end
   entry = load()
   if entry.owner and string.sub(entry.owner, 1, 1) == 'w' and string.sub(ARGV[3], 1, 1) == 'i' then
     return {now, 'busy', entry.lease_end - now}

@@ -7,7 +7,7 @@
 --   p<token>    a shared claim: when its lease ends
 --   v<variant>  a current representation's version, as `proxy.rules.versions.encode` writes it
 --   m  dated versions that were erased and that no version has taken the place of yet, a line each
--- KEYS[2]  the store's incarnation, in the same slot, a hash: id, run, made, grace
+-- KEYS[2]  the store's incarnation, in the same slot, a hash; see `incarnate`
 -- ARGV[1]  the incarnation that the caller believes in
 -- ARGV[2]  for how many milliseconds an entry is kept after its last touch
 --
@@ -15,11 +15,11 @@
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local life = redis.call('HMGET', KEYS[2], 'id', 'grace')
+local life = redis.call('HMGET', KEYS[2], 'id', 'grace', 'sole')
 if life[1] ~= ARGV[1] then
   return {now, 'incarnation'}
 end
-local grace_end = tonumber(life[2])
+local grace_end, sole = tonumber(life[2]), tonumber(life[3] or 0)
 
 -- Lua prints large numbers in exponents; the store keeps them as decimals.
 local function decimal(number)

@@ -1,13 +1,15 @@
 -- Joins the store's present incarnation, or makes a new one (rule 6). Run on every new connection.
 -- KEYS[1]  the store's incarnation, a hash: id; run, the server process it was made in; epoch, for which time
 --          the sentinels had made that server the master; made, when; grace, until when no claim is granted
---          and no stamp is worth anything (0: there was none)
+--          and no stamp is worth anything (0: there was none); sole, until when another server may still be
+--          taken for the master
 -- ARGV[1]  run_id of the server at the other end of this connection
 -- ARGV[2]  the incarnation that the caller knew last, or empty
 -- ARGV[3]  a name for a new one
 -- ARGV[4]  lease in microseconds: how long a writer of an older incarnation may still be at work
 -- ARGV[5]  grace in microseconds that even a first start waits
 -- ARGV[6]  the sentinels' configuration epoch that names this server the master; 0 where there are none
+-- ARGV[7]  for how many microseconds a deposed master may still be asked
 -- Replies  the time, the incarnation, and the end of its grace.
 
 local clock = redis.call('TIME')
@@ -41,14 +43,20 @@ local grace = tonumber(ARGV[5])
 if id or ARGV[2] ~= '' then
   grace = math.max(grace, lease)
 end
+local before = grace_end
 grace_end = 0
 if grace > 0 then
   grace_end = now + grace
 end
+local sole = 0
+if id or ARGV[2] ~= '' then
+  sole = now + tonumber(ARGV[7])
+end
 -- Another server may have other sentinels, which count anew.
 if run == ARGV[1] then
   epoch = math.max(epoch, made_epoch)
+  grace_end = math.max(grace_end, before or 0) -- somebody's lease may be longer than the caller's
 end
 redis.call('HSET', KEYS[1], 'id', ARGV[3], 'run', ARGV[1], 'epoch', decimal(epoch), 'made', decimal(now),
-  'grace', decimal(grace_end))
+  'grace', decimal(grace_end), 'sole', decimal(sole))
 return {now, ARGV[3], grace_end}
