@@ -408,6 +408,26 @@ async def test_sentinels_that_have_not_heard_of_what_we_know_are_not_followed() 
         assert not deposed.client().exists("pp:{0}:incarnation")
 
 
+async def test_a_connection_that_comes_up_at_a_master_deposed_meanwhile_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proxy.store.servers._WATCH", 0.02)
+    with RedisServer() as server, RedisServer() as deposed:
+        async with sentinel(deposed, epoch=1) as one:
+            store = _behind(one, timeout=10.0)
+            deposed.pause()
+            opening = asyncio.create_task(store.open())
+            await until(lambda: one.asked >= 4)  # it knows where to connect, and has begun to watch
+            one.master, one.epoch = server, 2
+            before = one.asked
+            await until(lambda: one.asked >= before + 6)
+            deposed.resume()
+            await opening
+            await works(store)
+            await store.close()
+        assert not deposed.client().exists("pp:{0}:incarnation")
+
+
 async def test_a_master_that_is_written_in_two_ways_stays_where_it_is() -> None:
     with RedisServer() as server:
         async with sentinel(server, epoch=3) as one, sentinel(server, epoch=3) as other:

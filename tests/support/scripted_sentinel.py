@@ -20,6 +20,7 @@ class ScriptedSentinel:
         host: how it writes the master's address.
         silent: accepts connections, and answers nothing.
         odd: what it answers instead, as it goes over the wire.
+        asked: how many questions it was asked.
         port: where it listens.
     """
 
@@ -29,6 +30,7 @@ class ScriptedSentinel:
         self.host = "127.0.0.1"
         self.silent = False
         self.odd = b""
+        self.asked = 0
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,6 +45,7 @@ class ScriptedSentinel:
 
     def _answer(self, words: list[str]) -> bytes:
         port = str(self.master.port)
+        self.asked += 1
         if self.odd:
             return self.odd
         match words[1]:
