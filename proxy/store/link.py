@@ -166,7 +166,8 @@ class Link:
 
     async def _introduce(self, wire: Wire) -> None:
         try:
-            self._up(await _info_of_master(wire, self.address))
+            self.info = await _info_of_master(wire, self.address)
+            self._up(self.info)
         except Exception as error:
             wire.abort(unreachable(str(self.address), error).reason)
 

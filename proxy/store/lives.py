@@ -43,8 +43,6 @@ class Life:
         key: the incarnation's own key in Redis, in the group's slot.
         id: the present one; "" while it is not known.
         last: the one that this process worked in last; "" if none.
-        run_id: of the server at the other end of the present connection.
-        epoch: the sentinels' that made it the master; 0 without sentinels.
         grace_end: until when no claim is granted, in microseconds of the server's clock.
         joining: a script is on its way that finds out.
         clock: of the server that the group is on now.
@@ -55,8 +53,6 @@ class Life:
     key: str
     id: str = ""
     last: str = ""
-    run_id: str = ""
-    epoch: int = 0
     grace_end: int = 0
     joining: bool = False
     clock: Clock = field(default_factory=lambda: Clock(()))
@@ -157,14 +153,10 @@ class Lives:
         clock = Clock(groups)
         for group in groups:
             life = self.groups[group]
-            life.id, life.run_id, life.epoch = "", run_id, epoch
-            life.clock, life.joining = clock, False
-            self._join(life)
+            life.id, life.clock, life.joining = "", clock, True
+            self._join(life, run_id, epoch)
 
-    def _join(self, life: Life) -> None:
-        if life.joining or not life.run_id:
-            return
-        life.joining = True
+    def _join(self, life: Life, run_id: str, epoch: int) -> None:
         self._all_joined.clear()
         clock = life.clock
         lease, grace, deposed = self._waits
@@ -180,7 +172,7 @@ class Lives:
             life.group,
             scripts()["incarnate"],
             (life.key,),
-            (life.run_id, life.last, name, lease, grace, life.epoch, deposed),
+            (run_id, life.last, name, lease, grace, epoch, deposed),
             answered,
         )
 
