@@ -133,12 +133,12 @@ class Connection(ClientLine):
             and message.path.startswith("/")
         ):
             refused = unfit_target(message.path, self._limits)
-            request = self._like_last(message, _EMPTY, self._shape)
+            request = self._request_like_last(message, _EMPTY, self._shape)
         elif self._own is not None and self._like_last_write(message, payload):
             refused = unfit_target(message.path, self._limits)
             limits, length = self._limits, int(message.headers[_LENGTH])
             body = Body(payload, length, limit=limits.body, timeout=limits.body_timeout)
-            request = self._like_last(message, body, self._write)
+            request = self._request_like_last(message, body, self._write)
         else:
             refused = objection(message, payload, self._limits)
             request = self._request(message, payload)
@@ -238,7 +238,7 @@ class Connection(ClientLine):
             and not too_long(message, self._limits)
         )
 
-    def _like_last(self, message: RawRequestMessage, body: Body, shape: Shape | None) -> Request:
+    def _request_like_last(self, message: RawRequestMessage, body: Body, shape: Shape | None) -> Request:
         headers = message.headers
         return Request(
             *(message.method, message.path, message.raw_headers, headers, body, self._peer, self._scheme),
