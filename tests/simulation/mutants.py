@@ -57,6 +57,12 @@ def _script(old: str, new: str, **more: Any) -> Bend:
     return lambda plan: replace(plan, memory=False, mutate=mutate, **more)
 
 
+def _believing(known: str) -> Bend:
+    """An incarnation is taken for the one before on less than all that tells them apart."""
+    told = "if id and run == ARGV[1] and epoch <= made_epoch then"
+    return _script(told, known, store_faults=True, mishaps=("save", "restart"), pause=1.0, turns=12)
+
+
 def _shared(**more: Any) -> Bend:
     return lambda plan: replace(plan, memory=False, **more)
 
@@ -253,31 +259,12 @@ MUTANTS = [
         LOST,
         _graceless,
     ),
-    Mutant(
-        "6. an old snapshot is believed",
-        120,
-        ANY_STALE,
-        _script(
-            "if id and run == ARGV[1] and epoch <= made_epoch then",
-            "if id then",
-            store_faults=True,
-            mishaps=("save", "restart"),
-            pause=1.0,
-            turns=12,
-        ),
-    ),
+    Mutant("6. an old snapshot is believed", 120, ANY_STALE, _believing("if id then")),
     Mutant(
         "6. a fail-over there and back is not noticed",
         240,  # one in a hundred and ten shows it
         ANY_STALE,
-        _script(
-            "if id and run == ARGV[1] and epoch <= made_epoch then",
-            "if id and run == ARGV[1] then",
-            store_faults=True,
-            mishaps=("save", "restart"),
-            pause=1.0,
-            turns=12,
-        ),
+        _believing("if id and run == ARGV[1] then"),
     ),
     Mutant("7. what is unknown passes", 60, LOST, patch=_unknown_passes),
     Mutant("7. what is unknown is refused", 60, ("FALSE 412",), patch=_unknown_refuses),

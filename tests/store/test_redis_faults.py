@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 from support.redis_server import RedisServer, free_port
-from support.stores import fresh_stamp, observe, opened, record, until, version
+from support.stores import fresh_stamp, observe, opened, record, until, version, when_ready, when_refused
 
-from proxy.errors import ClaimBusy, LeaseLost, StoreUnavailable
+from proxy.errors import LeaseLost, StoreUnavailable
 from proxy.rules.versions import ABSENT, UNKNOWN, Known
 from proxy.store import UNSETTLED, Observed, Stamp
 from proxy.store.redis import RedisStore
@@ -46,33 +46,6 @@ async def store(server: RedisServer) -> AsyncIterator[RedisStore]:
     """One process on that server."""
     async with opened(process(server)) as own:
         yield own
-
-
-async def when_ready(store: RedisStore, seconds: float = 3.0) -> None:
-    """Waits until the store says that it is ready."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + seconds
-    while not (await store.health()).ready:
-        assert loop.time() < give_up, await store.health()
-        await asyncio.sleep(0.005)
-
-
-async def when_refused(store: RedisStore, words: str) -> StoreUnavailable:
-    """Waits until a claim is refused for a reason with these words in it."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + 3.0
-    while True:
-        try:
-            await store.release(await store.claim(KEY), UNKNOWN)
-            reason = "none"
-        except StoreUnavailable as refused:
-            if words in refused.reason:
-                return refused
-            reason = refused.reason
-        except ClaimBusy as busy:
-            reason = str(busy)
-        assert loop.time() < give_up, reason
-        await asyncio.sleep(0.002)
 
 
 # Rule 6: incarnations.

@@ -13,7 +13,7 @@ import redis
 import trustme
 from support.redis_server import RedisServer, free_port
 from support.scripted_sentinel import ScriptedSentinel, sentinel
-from support.stores import opened, record, until, version
+from support.stores import opened, record, until, version, when_ready, when_refused
 
 from proxy.errors import ConfigurationError, StoreUnavailable
 from proxy.rules.versions import UNKNOWN, Known, Recorded
@@ -23,21 +23,13 @@ from proxy.store.redis import RedisStore
 from proxy.store.servers import Master, find_master
 
 A, B = version("a"), version("b")
-KEY = "/notes/1"
+KEY, OTHER = "/notes/1", "/notes/2"
+GRACE = "earlier writes may be under way"
 
 
 def process(url: str, *, lease: float = 0.5, grace: float | None = None, timeout: float = 0.5) -> RedisStore:
     """One proxy process's store."""
     return RedisStore.from_url(url, lease=lease, wait=0.5, grace=grace, timeout=timeout, tick=0.01)
-
-
-async def when_ready(store: RedisStore, seconds: float) -> None:
-    """Waits until the store says that it is ready."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + seconds
-    while not (await store.health()).ready:
-        assert loop.time() < give_up, await store.health()
-        await asyncio.sleep(0.01)
 
 
 async def works(store: RedisStore) -> None:
@@ -170,14 +162,22 @@ def sentinels() -> Iterator[tuple[RedisServer, RedisServer, list[RedisServer]]]:
         yield master, replica, three
 
 
+def _behind(*sentinels: RedisServer | ScriptedSentinel, **settings: float) -> RedisStore:
+    hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
+    return process(f"redis+sentinel://{hosts}/main/0", **settings)
+
+
+async def _when_watching(sentinels: list[RedisServer]) -> None:
+    clients = [sentinel.client() for sentinel in sentinels]
+    await until(lambda: all(_sees_all(client) for client in clients), 10)
+
+
 async def test_a_fail_over_is_followed_and_believes_nothing(
     sentinels: tuple[RedisServer, RedisServer, list[RedisServer]],
 ) -> None:
     master, replica, three = sentinels
-    clients = [sentinel.client() for sentinel in three]
-    await until(lambda: all(_sees_all(client) for client in clients), 10)
-    hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in three)
-    async with opened(process(f"redis+sentinel://{hosts}/main/0")) as store:
+    await _when_watching(three)
+    async with opened(_behind(*three)) as store:
         await works(store)
         held = await store.claim("/notes/2")
         master.kill()
@@ -206,25 +206,24 @@ async def test_a_fail_over_there_and_back_believes_nothing(
 ) -> None:
     """As an administrator asks for it: the first master never hears that it was none for a while."""
     master, _, three = sentinels
-    clients = [sentinel.client() for sentinel in three]
-    await until(lambda: all(_sees_all(client) for client in clients), 10)
-    url = "redis+sentinel://" + ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in three) + "/main"
+    await _when_watching(three)
+    chief = three[0].client()
     before = master.client().info("replication")["master_replid"]
     # With a grace of its own: what was made without one is not believed by those who knew another anyway.
-    async with opened(process(url, grace=0.05)) as old:
+    async with opened(_behind(*three, grace=0.05)) as old:
         await when_ready(old, 5)
         await record(old, KEY, A)
         first = _incarnation(master)
-        await _fail_over(clients[0])
-        await until(lambda: _epoch(clients[0]) == 1, 10)
+        await _fail_over(chief)
+        await until(lambda: _epoch(chief) == 1, 10)
         await _when(old, UNKNOWN)
-        async with opened(process(url, grace=0.05)) as young:  # it knows of the second master only
+        async with opened(_behind(*three, grace=0.05)) as young:  # it knows of the second master only
             assert await young.look(KEY) is UNKNOWN
-            await _fail_over(clients[0])
-            await until(lambda: _epoch(clients[0]) == 2, 10)
+            await _fail_over(chief)
+            await until(lambda: _epoch(chief) == 2, 10)
             await until(lambda: _incarnation(master) not in (first, None), 5)
             for store in (young, old):
-                await _when_refused(store)
+                await when_refused(store, GRACE, OTHER, 5.0)
                 assert await store.look(KEY) is UNKNOWN
     now = master.client().info("replication")
     assert (now["role"], now["master_replid"]) == ("master", before)  # else this tests something easier
@@ -267,45 +266,12 @@ async def _when(store: RedisStore, recorded: Recorded) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _when_refused(store: RedisStore) -> StoreUnavailable:
-    """Waits until a claim is refused for the sake of writes of an earlier incarnation."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + 5.0
-    while True:
-        assert loop.time() < give_up
-        try:
-            await store.release(await store.claim("/notes/2"), UNKNOWN)
-        except StoreUnavailable as refused:
-            if "earlier writes may be under way" in refused.reason:
-                return refused
-        await asyncio.sleep(0.01)
-
-
-async def _when_unavailable(store: RedisStore, words: str) -> None:
-    """Waits until the store is out of reach for a reason with these words in it."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + 5.0
-    reason = ""
-    while words not in reason:
-        assert loop.time() < give_up, reason
-        try:
-            await store.look(KEY)
-        except StoreUnavailable as fault:
-            reason = fault.reason
-        await asyncio.sleep(0.01)
-
-
-def _behind(*sentinels: ScriptedSentinel, timeout: float = 0.5) -> RedisStore:
-    hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
-    return process(f"redis+sentinel://{hosts}/main", timeout=timeout)
-
-
 async def test_a_later_epoch_of_the_same_master_is_another_incarnation() -> None:
     with RedisServer() as server:
         async with sentinel(server, epoch=3) as one, opened(_behind(one)) as store:
             await works(store)
             one.epoch = 4
-            await _when_refused(store)
+            await when_refused(store, GRACE, OTHER, 5.0)
             assert await store.look(KEY) is UNKNOWN
             life = server.client().hgetall("pp:{0}:incarnation")
             assert life["epoch"] == "4"
@@ -360,7 +326,7 @@ async def test_another_set_of_sentinels_counts_anew() -> None:
     with RedisServer() as server:
         server.client().hset("pp:{0}:incarnation", mapping={"id": "x", "run": "another", "epoch": 9})
         async with sentinel(server, epoch=1) as one, opened(_behind(one)) as store:
-            await _when_refused(store)
+            await when_refused(store, GRACE, OTHER, 5.0)
             assert server.client().hget("pp:{0}:incarnation", "epoch") == "1"
 
 
@@ -370,11 +336,11 @@ async def test_behind_sentinels_the_grace_covers_those_who_still_ask_a_deposed_m
     with RedisServer() as server:
         async with sentinel(server) as one, opened(_behind(one, timeout=timeout)) as store:
             one.epoch = 1
-            refused = await _when_refused(store)
+            refused = await when_refused(store, GRACE, OTHER, 5.0)
             assert refused.retry_after is not None
             assert lease + 3.0 + timeout < refused.retry_after <= lease + 3.0 + 2 * timeout
             # What a shared claim erases here, the deposed one would still tell those who ask it.
-            with pytest.raises(StoreUnavailable, match="earlier writes may be under way") as shared:
+            with pytest.raises(StoreUnavailable, match=GRACE) as shared:
                 await store.claim(KEY, shared=True)
             assert shared.value.retry_after is not None
             assert 0 < shared.value.retry_after <= 3.0 + 2 * timeout
@@ -383,15 +349,14 @@ async def test_behind_sentinels_the_grace_covers_those_who_still_ask_a_deposed_m
 async def test_a_grace_is_never_shortened_by_somebody_with_a_shorter_lease() -> None:
     with RedisServer() as server:
         async with sentinel(server) as one:
-            url = f"redis+sentinel://127.0.0.1:{one.port}/main"
-            async with opened(process(url, lease=20.0, grace=0.01)) as store:
+            async with opened(_behind(one, lease=20.0, grace=0.01)) as store:
                 await when_ready(store, 5)
             one.epoch = 1
-            async with opened(process(url, lease=20.0)) as store:
-                await _when_refused(store)
+            async with opened(_behind(one, lease=20.0)) as store:
+                await when_refused(store, GRACE, OTHER, 5.0)
             one.epoch = 2
-            async with opened(process(url)) as store:
-                refused = await _when_refused(store)
+            async with opened(_behind(one)) as store:
+                refused = await when_refused(store, GRACE, OTHER, 5.0)
                 assert refused.retry_after is not None
                 assert refused.retry_after > 20.0
 
@@ -402,7 +367,7 @@ async def test_sentinels_that_have_not_heard_of_what_we_know_are_not_followed() 
             await works(store)
             one.master, one.epoch = deposed, 3
             server.client().client_kill_filter(_type="normal", skipme=True)
-            await _when_unavailable(store, "have not heard of the last fail-over yet")
+            await when_refused(store, "have not heard of the last fail-over yet", OTHER, 5.0)
             one.master, one.epoch = server, 4
             await _when(store, Known((B,)))
         assert not deposed.client().exists("pp:{0}:incarnation")
@@ -446,7 +411,7 @@ async def test_an_odd_answer_ends_nothing(odd: bytes) -> None:
         async with sentinel(server) as one:
             one.odd = odd
             async with opened(_behind(one)) as store:
-                await _when_unavailable(store, "No sentinel names a master")
+                await when_refused(store, "No sentinel names a master", OTHER, 5.0)
                 one.odd = b""
                 await when_ready(store, 5)
                 await works(store)

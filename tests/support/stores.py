@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from proxy.errors import ClaimBusy, StoreUnavailable
 from proxy.rules.etags import EntityTag
-from proxy.rules.versions import Absent, Known, Version
+from proxy.rules.versions import UNKNOWN, Absent, Known, Version
 from proxy.store import Observed, Service, Stamp, Store
 from proxy.store.redis import RedisStore
 
@@ -78,3 +79,32 @@ async def opened(store: RedisStore) -> AsyncIterator[RedisStore]:
         yield store
     finally:
         await store.close()
+
+
+async def when_ready(store: RedisStore, seconds: float = 3.0) -> None:
+    """Waits until the store says that it is ready."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + seconds
+    while not (await store.health()).ready:
+        assert loop.time() < give_up, await store.health()
+        await asyncio.sleep(0.005)
+
+
+async def when_refused(
+    store: RedisStore, words: str, key: str = "/notes/1", seconds: float = 3.0
+) -> StoreUnavailable:
+    """Waits until a claim is refused for a reason with these words in it."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + seconds
+    while True:
+        try:
+            await store.release(await store.claim(key), UNKNOWN)
+            reason = "none"
+        except StoreUnavailable as refused:
+            if words in refused.reason:
+                return refused
+            reason = refused.reason
+        except ClaimBusy as busy:
+            reason = str(busy)
+        assert loop.time() < give_up, reason
+        await asyncio.sleep(0.002)
