@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import resource
 import shutil
 import statistics
@@ -28,6 +29,7 @@ from machine import TESTED, Contestant, busy_seconds, described
 from report import Figures, Results
 
 _NEEDED = ("wrk", "redis-server", "redis-cli", "taskset")
+_PYTHON = ("naive", "ours", "ours+log")
 _PACKAGES = "wrk redis-server util-linux nginx-light libnginx-mod-http-lua lua-nginx-redis"
 
 
@@ -41,17 +43,19 @@ def measure(load: Load, contestant: Contestant, seconds: int, folder: Path, seed
     return Figures([turn.rate], [cpu], [turn.p50], [turn.p99], [foreign], turn.wrong)
 
 
-def contest(house: contestants.House, loads: list[Load], rounds: int, seconds: int, first: int) -> Results:
-    """Runs every load in every round, after one round that does not count; figures by load and contestant.
+def warm_up(load: Load, name: str) -> int:
+    """Seconds in which a contestant has been asked for each resource once, but for those of a million."""
+    a_second = 2000 if name in _PYTHON else 10_000
+    return min(5, math.ceil(load.resources / a_second))
 
-    Args:
-        first: seconds of a turn in that first round.
-    """
+
+def contest(house: contestants.House, loads: list[Load], rounds: int, seconds: int) -> Results:
+    """Runs every load in every round, after one round that does not count; figures by load and contestant."""
     results: Results = {load.name: {name: Figures() for name in load.by} for load in loads}
     for number in range(rounds + 1):
         for load in loads:
             for name in load.by if number % 2 == 0 else reversed(load.by):
-                lasting = seconds if number else first
+                lasting = seconds if number else warm_up(load, name)
                 turn = measure(load, house.contestants[name], lasting, house.folder, number + 1)
                 if number > 0:
                     results[load.name][name].add(turn)
@@ -89,11 +93,9 @@ def run(options: argparse.Namespace, loads: list[Load]) -> report.Outcome:
         if any(load.resources == extras.MILLION for load in loads):
             outcome.memory["redis"] = extras.remember_a_million(house)
         # Those of a million resources come last: they displace what a process remembers of all the others.
-        # The first turns are long enough for a contestant to have seen each of the ten thousand.
         apart = [load for load in loads if load.shuffled]
         for group in ([load for load in loads if not load.shuffled], apart):
-            first = options.seconds * (1 if options.quick else 3)
-            outcome.results |= contest(house, group, options.rounds, options.seconds, first)
+            outcome.results |= contest(house, group, options.rounds, options.seconds)
         if whole or options.only == "tail":
             outcome.tails = tails(house, outcome.results, 4)
         if whole:

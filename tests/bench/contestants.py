@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 CONFIGURATION = """
 tag_secret: bench-secret-0123456789
 log: {{level: warning, access: {access}}}
-store: {{url: "redis://127.0.0.1:{redis}/0"}}
+store: {{url: "redis://127.0.0.1:{redis}/0", prefix: {prefix}}}
 upstream: {{url: "http://127.0.0.1:{backend}"}}
 {rest}
 """
@@ -39,10 +39,21 @@ class House:
     python: str
 
 
-def configuration(path: Path, redis: int, backend: int, *, off: bool = False, access: bool = False) -> Path:
+PREFIX = "pp"
+"""What the keys of "ours" in Redis begin with. Those of the others begin with their names.
+
+Each has another port, so each is asked under another Host, and what is recorded under one Host is not
+believed under another: where they share records, each write asks the backend first.
+"""
+
+
+def configuration(
+    path: Path, redis: int, backend: int, *, prefix: str = PREFIX, off: bool = False, access: bool = False
+) -> Path:
     """Writes the configuration of a proxy of ours."""
     rest = OFF if off else ROUTES
-    text = CONFIGURATION.format(redis=redis, backend=backend, rest=rest, access=str(access).lower())
+    told = {"redis": redis, "backend": backend, "prefix": prefix, "access": str(access).lower()}
+    text = CONFIGURATION.format(**told, rest=rest)
     path.write_text(text)
     return path
 
@@ -93,7 +104,9 @@ def start(
 
 def ours(house: House, name: str, *, off: bool = False, access: bool = False, workers: int = 1) -> list[str]:
     """The command of a proxy of ours."""
-    path = configuration(house.folder / f"{name}.yaml", house.redis, house.backend, off=off, access=access)
+    path = house.folder / f"{name}.yaml"
+    prefix = PREFIX if name == "ours" else name.replace("+", "-")
+    configuration(path, house.redis, house.backend, prefix=prefix, off=off, access=access)
     # Without PYTHONPATH it would be the proxy that is installed, not the one of this working tree.
     own = ["env", f"PYTHONPATH={ROOT}", house.python, "-m", "proxy", "serve", "--config", str(path)]
     if workers > 1:

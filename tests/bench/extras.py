@@ -19,6 +19,8 @@ import redis
 from loads import MILLION, TAGS, Load, Turn, load_named, send
 from machine import OTHER, TESTED, Contestant
 
+from proxy.rules.resources import Target, spelling
+from proxy.rules.routing import Route
 from proxy.store.names import digest
 
 IDLE = 10_000
@@ -35,18 +37,21 @@ def fetch(port: int, path: str) -> bytes:
 def remember_a_million(house: contestants.House) -> float:
     """Has Redis hold a million resources as the proxy records them; returns the bytes that each takes.
 
-    The proxy records one; the others are copies of it under their own names. Asking for each through the
-    proxy would take minutes.
+    The proxy records one; the others are like it, under their own names and marks. Asking for each through
+    the proxy would take minutes.
     """
     ours = house.contestants["ours"]
     client = redis.Redis(port=house.redis)
     fetch(ours.port, "/tagged/1")
     first = entry("/tagged/1")
     deadline = time.monotonic() + 5
-    while (copied := client.dump(first)) is None:
+    while not (fields := client.hgetall(first)):
         if time.monotonic() > deadline:
             raise SystemExit(f"the proxy recorded nothing under {first.decode()}")
         time.sleep(0.01)
+    host = f"127.0.0.1:{ours.port}"
+    version = fields.pop(variant("/tagged/1", host))
+    others = [word for pair in fields.items() for word in pair]
     expiry = b"%d" % client.pttl(first)
     before = client.info("memory")["used_memory"]
     loading = subprocess.Popen(
@@ -54,7 +59,8 @@ def remember_a_million(house: contestants.House) -> float:
     )
     assert loading.stdin is not None
     for number in range(2, MILLION + 1):
-        loading.stdin.write(_command(b"RESTORE", entry(f"/tagged/{number}"), expiry, copied))
+        key, own = entry(f"/tagged/{number}"), variant(f"/tagged/{number}", host)
+        loading.stdin.write(_command(b"HSET", key, *others, own, version) + _command(b"PEXPIRE", key, expiry))
     loading.stdin.close()
     if loading.wait() or client.dbsize() < MILLION:
         raise SystemExit("Redis did not take a million resources")
@@ -64,7 +70,12 @@ def remember_a_million(house: contestants.House) -> float:
 
 def entry(path: str) -> bytes:
     """The proxy's key in Redis of a resource; a test holds it against the real one."""
-    return b"pp:{0}:" + base64.urlsafe_b64encode(digest(path))[:22]
+    return f"{contestants.PREFIX}:{{0}}:".encode() + base64.urlsafe_b64encode(digest(path))[:22]
+
+
+def variant(path: str, host: str) -> bytes:
+    """The field of its entry that has its version; held by the same test."""
+    return b"v" + spelling(Route(), Target(path), host).encode()
 
 
 def _command(*words: bytes) -> bytes:

@@ -93,7 +93,8 @@ async def test_a_million_are_remembered_under_the_names_that_the_proxy_gives(
     proxy = await inside(backend.url, store=server.url)
     async with Client(proxy.address) as client:
         await client.request("GET", "/tagged/1")
-        await eventually(lambda: server.client().exists(extras.entry("/tagged/1")))
+        name, version = extras.entry("/tagged/1"), extras.variant("/tagged/1", "example.org")
+        await eventually(lambda: server.client().hexists(name, version))
     await proxy.app.stop()
 
 
