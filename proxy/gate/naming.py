@@ -12,6 +12,7 @@ from proxy.gate.representation import Representation
 from proxy.gate.visit import Visit
 from proxy.rules.conditions import Conditions
 from proxy.rules.patterns import expand
+from proxy.rules.recent import Recent
 from proxy.rules.resources import (
     Target,
     collections_above,
@@ -23,7 +24,6 @@ from proxy.rules.resources import (
 )
 from proxy.rules.routing import Mode, OnStoreFailure, Route, Router, Verify
 
-_MOST: Final = 16_384  # targets in each of the two generations
 # RFC 4918 sections 9.6, 9.8 and 9.9: the members of a collection go with it.
 _WHOLE: Final = frozenset({"DELETE", "MOVE", "COPY"})
 _LONGEST: Final = 256  # characters; a client can make up thousands of long ones
@@ -67,28 +67,21 @@ class Named:
 
 
 class Names:
-    """Names targets, and remembers what it named: a resource is asked for again and again.
-
-    Two generations of a bounded size: what was not asked for while a generation filled up is forgotten.
-    """
+    """Names targets, and remembers what it named: a resource is asked for again and again."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        self._young: dict[tuple[str, str], Named] = {}
-        self._old: dict[tuple[str, str], Named] = {}
+        self._recent: Recent[tuple[str, str], Named] = Recent()
 
     def of(self, request: Request) -> Named:
         """What the request's target names."""
         host = request.headers.get("Host", "")
         key = (request.target, host)
-        named = self._young.get(key)
-        if named is not None:
-            return named
-        named = self._old.get(key) or self._make(request.target, request, host)
-        if not named.route.vary_by and len(request.target) + len(host) <= _LONGEST:
-            if len(self._young) >= _MOST:
-                self._young, self._old = {}, self._young
-            self._young[key] = named
+        named = self._recent.get(key) or self._recent.recall(key)
+        if named is None:
+            named = self._make(request.target, request, host)
+            if not named.route.vary_by and len(request.target) + len(host) <= _LONGEST:
+                self._recent.keep(key, named)
         return named
 
     def key_of(self, text: str, request: Request) -> str | None:

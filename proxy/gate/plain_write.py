@@ -72,7 +72,7 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
     asked = _asked(text) if len(text) <= _LONGEST else None
     if asked is None:
         return None
-    again = house.refused.get(named.key) == asked.conditions.if_match
+    again = house.refused.recall(named.key) == asked.conditions.if_match
     if again and shape.recognised and named.route.replay > 0:
         return None
     content = request.body.complete()

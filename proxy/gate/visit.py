@@ -16,6 +16,7 @@ from proxy.gate.told import Complaints
 from proxy.rules.etags import Tags
 from proxy.rules.minting import Minter
 from proxy.rules.preconditions import Conditions
+from proxy.rules.recent import Recent
 from proxy.rules.resources import Target
 from proxy.rules.routing import Mode, Route
 from proxy.rules.versions import Version
@@ -100,7 +101,7 @@ class House:
     key_of: Callable[[str, Request], str | None]
     held: int = 0
     writing: int = 0
-    refused: dict[str, Tags] = field(default_factory=dict)
+    refused: Recent[str, Tags] = field(default_factory=Recent)
     endings: set[asyncio.Future[bool]] = field(default_factory=set)
     renewals: Renewals = field(init=False)
     selectors: Selectors = field(default_factory=Selectors)

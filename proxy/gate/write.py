@@ -30,7 +30,6 @@ from proxy.rules.versions import UNKNOWN, Known, Recorded
 from proxy.upstream import Reply, Source
 
 _log = logging.getLogger("proxy.gate")
-_MOST_REFUSED = 16_384
 _LONGEST_NAME = 256  # of a resource; a client could make thousands of longer ones up
 
 
@@ -51,7 +50,7 @@ async def write(house: House, visit: Visit) -> Answer:
         if isinstance(found, Answer):
             return found
         content = found
-    elif visit.key in house.refused and house.refused[visit.key] == visit.conditions.if_match:
+    elif _refused_before(house, visit):
         refusal = await _early(house, visit, again=True)
         if refusal is not None:
             return refusal
@@ -197,12 +196,16 @@ async def refreshed(
     return answer
 
 
+def _refused_before(house: House, visit: Visit) -> bool:
+    """Whether the resource's last refusal was of the same If-Match."""
+    tags = visit.conditions.if_match
+    return tags is not None and house.refused.recall(visit.key) == tags
+
+
 def _note_refusal(house: House, visit: Visit) -> None:
     """A client that was refused often comes again with the same tag, and others have it too."""
     if visit.conditions.if_match is not None and len(visit.key) <= _LONGEST_NAME:
-        if len(house.refused) >= _MOST_REFUSED:
-            house.refused.clear()
-        house.refused[visit.key] = visit.conditions.if_match
+        house.refused.keep(visit.key, visit.conditions.if_match)
 
 
 def _whole_at_once(reply: Reply) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
+
+from proxy.rules.recent import Recent
 
 MAX_TAGS: Final = 1000
 """How many members of one list are looked at, empty ones included, before it is refused."""
@@ -24,7 +25,6 @@ _ONE: Final = re.compile(_TAG)
 # repetition is possessive: no text makes the matcher go back, so a list costs what its length is.
 _MEMBER: Final = re.compile(rf"[ \t]*+(?:{_TAG}[ \t]*+)?+(?:,|\Z)")
 
-_MOST: Final = 8192
 _LONGEST: Final = 128
 """Characters of a tag that is remembered: a client could make thousands of longer ones up."""
 
@@ -82,18 +82,16 @@ class EntityTag:
         return f'W/"{self.opaque}"' if self.weak else f'"{self.opaque}"'
 
 
-class _Remembered(OrderedDict[str, EntityTag]):
+class _Remembered(Recent[str, EntityTag]):
     """Tags by their text: one is read again and again: in a response, in the store, in a request."""
 
-    def __missing__(self, text: str) -> EntityTag:
+    def unknown(self, text: str) -> EntityTag:
         found = _ONE.fullmatch(text)
         if found is None:
             raise ValueError(f"not an entity tag: {text[:80]!a}")
         tag = EntityTag(found[2], found[1] is not None)
         if len(text) <= _LONGEST:
-            self[text] = tag
-            if len(self) > _MOST:
-                self.popitem(last=False)
+            self.keep(text, tag)
         return tag
 
 

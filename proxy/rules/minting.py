@@ -11,18 +11,17 @@ import hashlib
 import hmac
 import re
 import zlib
-from binascii import b2a_base64
 from collections.abc import Iterable
 from dataclasses import replace
 
 import brotli
 import zstandard
 
+from proxy.rules.base64url import base64url
 from proxy.rules.conditions import Conditions
 from proxy.rules.etags import EntityTag, Star, Tags
 
 _MINTED = re.compile(r"pp1\.[A-Za-z0-9_-]{22}(?:-([a-z0-9]+))?")
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")  # RFC 4648 section 5
 _BASE_LENGTH = len("pp1.") + 22
 _MOST_CODINGS = 2
 _ALWAYS_DECODED = 1 << 20  # bytes: lists of much the same are packed tighter than one in 64
@@ -84,8 +83,7 @@ class Minter:
 
 
 def _tag(mac: hmac.HMAC) -> EntityTag:
-    digits = b2a_base64(mac.digest()[:16]).translate(_URL_SAFE)
-    return EntityTag("pp1." + digits[:22].decode("ascii"))
+    return EntityTag("pp1." + base64url(mac.digest()[:16]))
 
 
 def is_minted(tag: EntityTag) -> bool:

@@ -8,16 +8,16 @@ keeps their versions apart. Backends that serve different sites by Host may say 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import quote, unquote, unquote_plus
 
 from multidict import CIMultiDictProxy
 
+from proxy.rules.base64url import base64url
 from proxy.rules.routing import Route
 
 _PLAIN = re.compile(r"(?:/[A-Za-z0-9\-_~!$&'()*+,;=:@][A-Za-z0-9\-._~!$&'()*+,;=:@]*)+/?|/")
@@ -189,7 +189,7 @@ def spelling(route: Route, target: Target, host: str) -> str:
     query = target.query if route.query is None else _named_query(route, target.query or "")
     text = path if query is None else f"{path}?{query}"
     data = f"{plain_authority(host)}\0{text}".encode("utf-8", "surrogateescape")
-    return base64.urlsafe_b64encode(hashlib.blake2b(data, digest_size=6).digest()).decode("ascii")
+    return base64url(hashlib.blake2b(data, digest_size=6).digest())
 
 
 def other_route_path(target: Target) -> str | None:
@@ -207,7 +207,7 @@ def forwarded_target(route: Route, target: Target) -> bytes:
 def resource_key(route: Route, target: Target, headers: CIMultiDictProxy[str]) -> str:
     """The name of the resource in the version store: the same for every spelling and on every replica."""
     path = _as_the_route_says(route, _named_path(target.path))
-    query = _named_query(route, target.query or "")
+    query = _named_query(route, target.query) if target.query else ""
     key = f"{path}?{query}" if query else path
     if not route.vary_by:
         return key
@@ -261,6 +261,7 @@ def _parameter(pair: str) -> str:
     return unquote_plus(pair.partition("=")[0])
 
 
+@lru_cache(maxsize=256)
 def plain_authority(text: str) -> str:
     """Host and port in one form: lower case, without userinfo and default port (RFC 9110 section 4.2.3).
 

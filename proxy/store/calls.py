@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from proxy.errors import StoreUnavailable
+from proxy.rules.base64url import base64url
+from proxy.rules.recent import Recent
 from proxy.store import Meter
 from proxy.store.lives import Life, Lives
 from proxy.store.lua import scripts
@@ -21,7 +21,6 @@ from proxy.store.wire import Done, Reply, Word, settle
 _FORGETFUL: Final = frozenset({"claim", "forget"})
 """After these, what the mirror holds of the resource is wrong. `release` is left to who ends the claim."""
 
-_PLACES: Final = 16_384
 _LONGEST: Final = 256  # characters; a client could make thousands of longer names up
 
 
@@ -38,8 +37,10 @@ class Place:
     keys: tuple[str, ...]
 
 
-class Places(OrderedDict[str, Place]):
+class Places(Recent[str, Place]):
     """The places of resources by name, found when first asked for; the last ones are remembered."""
+
+    __slots__ = ("_groups", "_lives", "_prefix")
 
     def __init__(self, lives: Lives, prefix: str, groups: int) -> None:
         super().__init__()
@@ -47,16 +48,15 @@ class Places(OrderedDict[str, Place]):
         self._prefix = prefix
         self._groups = groups
 
-    def __missing__(self, key: str) -> Place:
+    def unknown(self, key: str) -> Place:
+        """Where a resource is of which nothing is remembered."""
         whole = digest(key)
         group = whole[0] % self._groups
-        name = base64.urlsafe_b64encode(whole)[:22].decode()
+        name = base64url(whole)
         life = self._lives.groups[group]
         place = Place(life, (f"{self._prefix}:{{{group}}}:{name}", life.key))
         if len(key) <= _LONGEST:
-            self[key] = place
-            if len(self) > _PLACES:
-                self.popitem(last=False)
+            self.keep(key, place)
         return place
 
 
@@ -124,7 +124,7 @@ class Calls:
         if not lives.busy:
             lives.used()
         if kept:
-            name_of_answer = base64.urlsafe_b64encode(kept)[:22].decode()
+            name_of_answer = base64url(kept)
             keys = (*keys, f"{self._prefix}:{{{life.group}}}:answer:{name_of_answer}")
         if name in _FORGETFUL:
             self._mirror.drop(key)

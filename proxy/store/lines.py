@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final
 
+from proxy.rules.recent import Recent
 from proxy.rules.versions import ABSENT, UNKNOWN, Absent, Known, Recorded, Version, decode, encode
 from proxy.store.wire import Reply, Word
 
 # Field text may hold bytes that are not UTF-8, each as a lone surrogate (RFC 9110 section 5.5, obs-text).
 _ERRORS: Final = "surrogateescape"
 
-_MOST: Final = 16_384  # as many as there are places of resources in `proxy.store.calls`
 _LONGEST: Final = 256  # bytes of variant and line together; a backend could send thousands of longer tags
 
-_remembered: OrderedDict[tuple[bytes, bytes], Version] = OrderedDict()
+_remembered: Recent[tuple[bytes, bytes], Version] = Recent()
 """Versions by variant and line, those that were read or committed last: what a claim hands over is most often
 what this very process has put there. They never change, so it matters to nobody who else has one."""
 
@@ -49,7 +48,7 @@ def recorded(words: list[Reply]) -> Recorded:
     versions = []
     try:
         for pair in zip(words[1::2], words[2::2], strict=True):
-            version = _remembered.get(pair)
+            version = _remembered.get(pair) or _remembered.recall(pair)
             if version is None:
                 version = decode(_text(pair[1]), _text(pair[0]))
                 _remember(pair, version)
@@ -77,9 +76,7 @@ def _pair(version: Version) -> tuple[bytes, bytes]:
 def _remember(pair: tuple[bytes, bytes], version: Version) -> None:
     if len(pair[0]) + len(pair[1]) > _LONGEST:
         return
-    _remembered[pair] = version
-    if len(_remembered) > _MOST:
-        _remembered.popitem(last=False)
+    _remembered.keep(pair, version)
 
 
 def _text(words: bytes) -> str:

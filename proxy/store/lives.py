@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.errors import StoreUnavailable
+from proxy.rules.base64url import base64url
 from proxy.store import Stamp
 from proxy.store.lua import scripts
 from proxy.store.servers import Servers
@@ -160,7 +160,7 @@ class Lives:
         self._all_joined.clear()
         clock = life.clock
         lease, grace, deposed = self._waits
-        name = base64.urlsafe_b64encode(self._chance.getrandbits(48).to_bytes(6, "big"))
+        name = base64url(self._chance.getrandbits(48).to_bytes(6, "big"))
 
         def answered(reply: Reply) -> None:
             if life.clock is clock:  # else a newer connection asks for itself

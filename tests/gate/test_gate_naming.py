@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.body import Body
 from proxy.exchange import Request
-from proxy.gate import naming
 from proxy.gate.naming import Names
 from proxy.rules.routing import Mode, Route, Router
 
@@ -23,8 +20,8 @@ def request(target: str, *lines: tuple[str, str]) -> Request:
     return Request("GET", target, tuple((a.encode(), b.encode()) for a, b in lines), headers, Body())
 
 
-def remembered(house: Names) -> Iterable[tuple[str, str]]:
-    return {*house._young, *house._old}
+def remembered(house: Names) -> int:
+    return len(house._recent)
 
 
 def test_the_same_target_is_named_once() -> None:
@@ -51,16 +48,6 @@ def test_long_targets_are_not_remembered() -> None:
     for number in range(10):
         house.of(request(f"/made-up-{number}/" + "a" * 300))
     assert not remembered(house)
-
-
-def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(naming, "_MOST", 10)
-    house = names()
-    for number in range(1000):
-        house.of(request("/often"))
-        house.of(request(f"/{number}"))
-    assert len(list(remembered(house))) <= 20
-    assert ("/often", "") in remembered(house)
 
 
 @pytest.mark.parametrize(
