@@ -212,7 +212,8 @@ class Gate:
         if (destination := _destination(request)) is not None:
             visit.destination = self._names.key_of(destination, request)
         if route.invalidates:
-            templates = (expand(template, named.parameters) for template in route.invalidates)
+            parameters = self._router.parameters(named.target.path)
+            templates = (expand(template, parameters) for template in route.invalidates)
             visit.touched = tuple(self._names.key_of(path, request) or path for path in templates if path)
         if self._router.collections:
             self._names.place(visit, destination)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -35,7 +35,6 @@ class Named:
 
     Attributes:
         route: the settings that apply.
-        parameters: the values of its pattern's parameters.
         target: the target in its one form.
         wire: the target as it is forwarded.
         key: the resource's name in the store; "" where nothing is looked at.
@@ -47,7 +46,6 @@ class Named:
     """
 
     route: Route
-    parameters: Mapping[str, str]
     target: Target
     wire: bytes
     key: str = ""
@@ -87,7 +85,7 @@ class Names:
     def key_of(self, text: str, request: Request) -> str | None:
         """The name of another resource than the request's own, None where nothing is looked at."""
         target = read_target(text)
-        route = self._router.find(target.path)[0]
+        route = self._router.find(target.path)
         if route.mode is Mode.OFF or target.doubt is not None:
             return None
         return resource_key(route, target, request.headers)
@@ -120,7 +118,7 @@ class Names:
     def changed_by(self, named: Named, request: Request) -> Named | None:
         """The resource that a write of this target changes, where the route names another one."""
         template = named.route.resource
-        path = None if template is None else expand(template, named.parameters)
+        path = None if template is None else expand(template, self._router.parameters(named.target.path))
         if path is None:
             return None
         host = request.headers.get("Host", "")
@@ -132,25 +130,25 @@ class Names:
 
     def _make(self, text: str, request: Request, host: str) -> Named:
         target = read_target(text)
-        route, parameters = self._router.find(target.path)
+        route = self._router.find(target.path)
         doubt = self._doubt(route, target)
         if doubt is not None:
-            return Named(route, parameters, target, b"", doubt=doubt)
+            return Named(route, target, b"", doubt=doubt)
         wire = forwarded_target(route, target)
         if route.mode is Mode.OFF:
-            return Named(route, parameters, target, wire, plain=True)
+            return Named(route, target, wire, plain=True)
         key = resource_key(route, target, request.headers)
         plain = route.version is None and route.match not in self._router.finishing
         writes = plain and not self._router.collections and _writes_plainly(route)
         mark = spelling(route, target, host)
-        return Named(route, parameters, target, wire, key, mark, plain=plain, writes=writes)
+        return Named(route, target, wire, key, mark, plain=plain, writes=writes)
 
     def _doubt(self, route: Route, target: Target) -> str | None:
         """Why two servers may read the path as two resources; a guard on one would not hold for the other."""
         if target.doubt is not None and self._reaches_guarded(route, target):
             return target.doubt
         merged = other_route_path(target)
-        if merged is not None and self._router.find(merged)[0] is not route:
+        if merged is not None and self._router.find(merged) is not route:
             return "an empty segment (//), without which another route applies"
         return None
 
@@ -158,7 +156,7 @@ class Names:
         """Whether a path that is read in two ways may name a resource that is looked at."""
         if route.mode is not Mode.OFF or target.careless is None:
             return True
-        return self._router.find(target.careless)[0].mode is not Mode.OFF
+        return self._router.find(target.careless).mode is not Mode.OFF
 
 
 def _writes_plainly(route: Route) -> bool:

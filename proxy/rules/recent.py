@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-MOST: Final = 32_768
+MOST: Final = 40_000
 """Entries of one generation where nothing else is said: that many resources in turn never miss."""
 
 
 class Recent(dict[K, V]):
     """Values by key, in two generations: what nobody asked for while the young one filled up is forgotten.
 
-    A memory that forgets what came first forgets each entry just before it is asked for again, where a few
-    more are used in turn than it holds; one that forgets everything when it is full makes everything anew at
-    once. This one keeps at least the last `most` that were used, and at most twice as many. As a dictionary
-    it is its young generation, so that what was used a moment ago costs no more than any dictionary:
-    `recent[key]` goes on to the old one, and to `unknown`.
+    A memory that forgets what came first forgets what is used all the time too, and one that forgets
+    everything when it is full makes everything anew at once. This one keeps what was used since `most / 2`
+    other keys were new, and never holds more than one and a half times `most`. As a dictionary it is its
+    young generation, so that what was used a moment ago costs no more than any dictionary: `recent[key]` goes
+    on to the old one, and to `unknown`.
 
     Args:
         most: entries of one generation.
     """
 
-    __slots__ = ("_most", "_old")
+    __slots__ = ("_fading", "_most", "_old")
 
     def __init__(self, most: int = MOST) -> None:
         super().__init__()
         self._most = most
         self._old: dict[K, V] = {}
+        self._fading: Iterator[K] = iter(())  # what will be forgotten next
 
     def __missing__(self, key: K) -> V:
         value = self._old.get(key)
@@ -55,7 +58,14 @@ class Recent(dict[K, V]):
 
     def keep(self, key: K, value: V) -> None:
         """Remembers a value, in place of the one that the key had."""
-        if len(self) >= self._most and key not in self:
-            self._old = self.copy()
-            self.clear()
+        if key not in self:
+            young = len(self)
+            if young >= self._most:
+                self._old = self.copy()
+                self._fading = iter(tuple(self._old))
+                self.clear()
+            elif 2 * young >= self._most and self._old:
+                # Little by little: to free all of them at once would take tens of milliseconds.
+                for fading in islice(self._fading, 2):
+                    del self._old[fading]
         self[key] = value

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Final
 
 from proxy.rules.content import VersionSource
 from proxy.rules.cors import Cors
@@ -148,9 +146,6 @@ def on_behalf(alias: Route, own: Route, method: str, *, doubtful: bool) -> Route
     )
 
 
-NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
-
-
 class Router:
     """Finds the route of a path: one regular expression for all routes, which tries them in their order.
 
@@ -183,19 +178,22 @@ class Router:
             group += 1 + len(pattern.names)
         self._match = re.compile("|".join(alternatives) or r"(?!)", re.ASCII | re.DOTALL).fullmatch
 
-    def find(self, path: str) -> tuple[Route, Mapping[str, str]]:
-        """The route of a path and the values of its pattern's parameters.
+    def find(self, path: str) -> Route:
+        """The route of a path.
 
         Args:
             path: in normal form, percent-encoded, without query.
         """
         match = self._match(path)
+        return self._default if match is None else self._found[match.lastindex or 0][0]
+
+    def parameters(self, path: str) -> dict[str, str]:
+        """The values that a path has for the parameters of its route's pattern."""
+        match = self._match(path)
         if match is None:
-            return self._default, NO_PARAMETERS
+            return {}
         route, groups = self._found[match.lastindex or 0]
-        if not groups:
-            return route, NO_PARAMETERS
-        return route, {name: _value(route, match[group]) for name, group in groups}
+        return {name: _value(route, match[group]) for name, group in groups}
 
 
 def _finishes(route: Route) -> bool:
