@@ -11,6 +11,7 @@ from proxy.exchange import Request
 from proxy.gate.representation import Representation
 from proxy.gate.visit import Visit
 from proxy.rules.conditions import Conditions
+from proxy.rules.minting import Minter
 from proxy.rules.patterns import expand
 from proxy.rules.recent import Recent
 from proxy.rules.resources import (
@@ -23,6 +24,7 @@ from proxy.rules.resources import (
     spelling,
 )
 from proxy.rules.routing import Mode, OnStoreFailure, Route, Router, Verify
+from proxy.rules.versions import Version
 
 # RFC 4918 sections 9.6, 9.8 and 9.9: the members of a collection go with it.
 _WHOLE: Final = frozenset({"DELETE", "MOVE", "COPY"})
@@ -43,6 +45,8 @@ class Named:
         plain: whether a GET may take the short way: see `proxy.gate.plain`.
         writes: whether a PUT or PATCH may: see `proxy.gate.plain_write`.
         shown: what the backend showed last, by its fields ETag and Last-Modified as they were sent.
+        minted: the version of the last content that had none; by who minted its tag, the content's SHA-256,
+            and Last-Modified as it was sent.
     """
 
     route: Route
@@ -54,6 +58,7 @@ class Named:
     plain: bool = False
     writes: bool = False
     shown: tuple[str, str | None, Representation] | None = None
+    minted: tuple[tuple[Minter, bytes, str | None], Version] | None = None
 
     def visit(self, request: Request, method: str, conditions: Conditions) -> Visit:
         """A request for it."""

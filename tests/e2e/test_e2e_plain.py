@@ -17,6 +17,7 @@ from support.proxies import Connect, Inside, StartProxy
 from support.scripted_backend import Backend, Peer
 
 from proxy.exchange import Trace
+from proxy.rules.minting import Minter
 
 DATE = "Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n"
 MODIFIED = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -196,3 +197,42 @@ async def test_a_target_is_looked_at_though_the_fields_are_those_of_the_last_req
     assert (await client.request("GET", target)).status == status
     assert len(side.heads) == 1
     await backend.stop()
+
+
+LATER = "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
+IN_TURN = [
+    said("200 OK", ""),
+    said("200 OK", ""),
+    said("200 OK", "", b"other"),
+    said("200 OK", ""),
+    said("200 OK", MODIFIED),
+    said("200 OK", LATER),
+    said("200 OK", LATER, b"other"),
+    said("200 OK", 'ETag: "v1"\r\n'),
+    said("200 OK", 'ETag: "v1"\r\n' + LATER),
+    said("200 OK", 'ETag: "v1"\r\n' + MODIFIED),
+    said("200 OK", ""),
+]
+
+
+async def test_what_was_shown_last_is_not_shown_again_where_it_changed(
+    start_proxy: StartProxy, connect: Connect
+) -> None:
+    seen = []
+    for short in (True, False):
+        side = Side()
+        backend = await Backend(side.play).start()
+        proxy = await start_proxy(backend.url)
+        watched(proxy, side, short=short)
+        client, answers = connect(proxy), []
+        for secret in (b"one", b"other"):  # another replica's was in the store
+            proxy.app._gate.house.minter = Minter(secret)
+            for side.reply in IN_TURN:
+                answers.append(await client.request("GET", "/a", ("X-Request-ID", "same")))
+        seen.append((plainly(answers, backend.port), proxy.count("precondition_changes_behind_total")))
+        assert (side.short > 0) is short
+        await backend.stop()
+        tags = [answer["ETag"] for answer in answers]
+        assert [tags.index(tag) for tag in tags[:11]] == [0, 0, 2, 0, 0, 0, 2, 7, 7, 7, 0]
+        assert set(tags[:11]) & set(tags[11:]) == {'"v1"'}
+    assert seen[0] == seen[1]
