@@ -115,7 +115,8 @@ def replace(fields: list[Line], name: bytes, value: bytes | None) -> list[Line]:
 
 def not_modified_fields(fields: Iterable[Line]) -> list[Line]:
     """What of a 200 stays in its 304 (RFC 9110 section 15.4.5): all but the representation's own metadata."""
-    return [line for line in fields if lower(line[0]) not in _NOT_IN_304]
+    known = _lower.get
+    return [line for line in fields if (known(line[0]) or lower(line[0])) not in _NOT_IN_304]
 
 
 def field_lines(fields: Sequence[Line]) -> bytes:

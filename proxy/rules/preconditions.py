@@ -95,6 +95,8 @@ Decision = Proceed | Refuse | NotModified | NeedCurrent
 
 PROCEED: Final = Proceed()
 NEED_CURRENT: Final = NeedCurrent()
+_TAG_MATCHES: Final = NotModified(Condition.IF_NONE_MATCH)
+_NOT_SINCE: Final = NotModified(Condition.IF_MODIFIED_SINCE)
 
 
 def evaluate(conditions: Conditions, method: str, current: Recorded) -> Decision:
@@ -151,7 +153,7 @@ def _on_known(conditions: Conditions, method: str, versions: tuple[Version, ...]
     elif conditions.if_modified_since is not None and method in READS:
         second = _if_modified_since(conditions.if_modified_since, versions)
     # A date that had to be ignored in the first step stays visible, unless the second step ends the matter.
-    return second if first == PROCEED or not isinstance(second, Proceed) else first
+    return first if first is not PROCEED and isinstance(second, Proceed) else second
 
 
 def _if_match(wanted: Tags, versions: tuple[Version, ...]) -> Decision:
@@ -189,7 +191,7 @@ def _if_none_match(named: Tags, method: str, versions: tuple[Version, ...]) -> D
     else:
         return PROCEED
     if method in READS:
-        return NotModified(Condition.IF_NONE_MATCH)
+        return _TAG_MATCHES
     return Refuse(reason, Condition.IF_NONE_MATCH)
 
 
@@ -200,7 +202,7 @@ def _if_modified_since(limit: int, versions: tuple[Version, ...]) -> Decision:
     # The client may hold the other version of a shared second: the whole response is right for both.
     if any(_later(version, limit) or _ambiguous(version, limit) for version in versions):
         return PROCEED
-    return NotModified(Condition.IF_MODIFIED_SINCE)
+    return _NOT_SINCE
 
 
 def _later(version: Version, limit: int) -> bool:
