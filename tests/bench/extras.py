@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import socket
 import statistics
@@ -19,6 +18,7 @@ import redis
 from loads import MILLION, TAGS, Load, Turn, load_named, send
 from machine import OTHER, TESTED, Contestant
 
+from proxy.rules.base64url import base64url
 from proxy.rules.resources import Target, spelling
 from proxy.rules.routing import Route
 from proxy.store.names import digest
@@ -70,7 +70,7 @@ def remember_a_million(house: contestants.House) -> float:
 
 def entry(path: str) -> bytes:
     """The proxy's key in Redis of a resource; a test holds it against the real one."""
-    return f"{contestants.PREFIX}:{{0}}:".encode() + base64.urlsafe_b64encode(digest(path))[:22]
+    return f"{contestants.PREFIX}:{{0}}:{base64url(digest(path))}".encode()
 
 
 def variant(path: str, host: str) -> bytes:

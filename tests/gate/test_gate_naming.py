@@ -8,6 +8,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from proxy.body import Body
 from proxy.exchange import Request
 from proxy.gate.naming import Names
+from proxy.rules.recent import Recent
 from proxy.rules.routing import Mode, Route, Router
 
 
@@ -48,6 +49,16 @@ def test_long_targets_are_not_remembered() -> None:
     for number in range(10):
         house.of(request(f"/made-up-{number}/" + "a" * 300))
     assert not remembered(house)
+
+
+def test_the_memory_is_bounded() -> None:
+    house = names()
+    house._recent = Recent(10)
+    for number in range(1000):
+        house.of(request("/often"))
+        house.of(request(f"/{number}"))
+        assert len({*house._recent, *house._recent._old}) <= 15
+    assert house._recent.recall(("/often", "")) is not None
 
 
 @pytest.mark.parametrize(
