@@ -82,8 +82,8 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
     trace.route, trace.resource, trace.condition = named.route.match, named.key, Condition.IF_MATCH.value
     if again:
         visit = named.visit(request, request.method, asked.conditions)
-        checked = await checked_again(house, visit, named, shape, minted=asked.minted)
-        refusal = checked if isinstance(checked, Answer) else await told_early(house, visit, checked)
+        checking = checked_again(house, visit, named, shape, minted=asked.minted)
+        refusal = await told_early(house, visit, checking)
         if refusal is not None:
             return refusal
     holding = Holding(house, (named.key,), ())

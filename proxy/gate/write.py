@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 from proxy.body import Spool
-from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamError
+from proxy.errors import BodyError, StoreError, StoreUnavailable, UpstreamBroken, UpstreamError
 from proxy.exchange import Answer
 from proxy.gate.afterwards import dated, reread, told
 from proxy.gate.check import Passed, Refused, check, check_with_backend, note_mended, required, tolerated
@@ -79,24 +80,37 @@ async def _early(house: House, visit: Visit, *, again: bool = False) -> Answer |
     """
     if not visit.conditions.guards:
         return None
+    return await told_early(house, visit, _checked_early(house, visit, again=again))
+
+
+async def _checked_early(house: House, visit: Visit, *, again: bool) -> Passed | Refused:
     stamp = house.store.stamp(visit.key)
     if again and visit.route.verify is not Verify.NEVER:
-        checked = await check_with_backend(house, visit, stamp)  # whatever is recorded: it tells
-    else:
-        try:
-            recorded = await house.store.look(visit.key)
-        except StoreUnavailable:
-            if visit.route.on_store_failure is OnStoreFailure.REJECT:
-                raise
-            recorded = UNKNOWN
-        checked = await check(house, visit, recorded, stamp)
-    return await told_early(house, visit, checked)
+        return await check_with_backend(house, visit, stamp)  # whatever is recorded: it tells
+    try:
+        recorded = await house.store.look(visit.key)
+    except StoreUnavailable:
+        if visit.route.on_store_failure is OnStoreFailure.REJECT:
+            raise
+        recorded = UNKNOWN
+    return await check(house, visit, recorded, stamp)
 
 
-async def told_early(house: House, visit: Visit, checked: Passed | Refused) -> Answer | None:
-    """The refusal, where it is one that holds whatever the content is."""
-    if not isinstance(checked, Refused):
+async def told_early(
+    house: House, visit: Visit, checking: Awaitable[Answer | Passed | Refused]
+) -> Answer | None:
+    """The refusal, where it is one that holds whatever the content is.
+
+    Args:
+        checking: a check without a claim; an answer is a refusal that is told as it is.
+    """
+    try:
+        checked = await checking
+    except UpstreamBroken:
+        # Backends that write in place break off what is read meanwhile. Under the claim nobody writes.
         return None
+    if not isinstance(checked, Refused):
+        return None if isinstance(checked, Passed) else checked
     if checked.failed and visit.route.replay and await perhaps_again(house, visit):
         visit.request.trace.outcome, visit.request.trace.reason = "passed", ""
         return None

@@ -169,6 +169,38 @@ async def test_what_cannot_be_found_out_is_503(legacy: Legacy, client: Client, s
 # How early.
 
 
+@pytest.mark.parametrize("comes", ["before its content", "refused already"])
+@pytest.mark.parametrize(("tag", "status"), [('"own"', 204), ('"old"', 412)])
+async def test_a_look_that_breaks_off_before_the_claim_is_repeated_under_it(
+    legacy: Legacy, client: Client, comes: str, tag: str, status: int
+) -> None:
+    """Servers that write in place cut off what is read meanwhile: that is no reason to answer 502."""
+    reads = 0
+
+    async def show(exchange: Exchange) -> None:
+        nonlocal reads
+        reads += 1
+        if reads == 1:
+            await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+            exchange.writer.close()
+        else:
+            await exchange.answer(200, ("ETag", '"own"'), body=b"content")
+
+    legacy.put("/a", etag='"another"')
+    if comes == "refused already":
+        assert (await client.request("PUT", "/a", ("If-Match", tag), body=b"new")).status == 412
+    legacy.on("GET", "/a", show)
+    if comes == "refused already":
+        answer = await client.request("PUT", "/a", ("If-Match", tag), body=b"new")
+    else:
+        await client.send("PUT", "/a", ("If-Match", tag), ("Content-Length", "3"))
+        await eventually(lambda: reads == 1)
+        client.writer.write(b"new")
+        answer = await client.answer("PUT")
+    assert answer.status == status
+    assert len(legacy.seen("PUT")) == (status == 204)
+
+
 async def test_a_refusal_comes_instead_of_100_continue(legacy: Legacy, client: Client) -> None:
     legacy.put("/a")
     await client.send("PUT", "/a", STALE, ("Expect", "100-continue"), ("Content-Length", "3"))
