@@ -19,11 +19,12 @@ _OF_THE_HOP = {
     "x-request-id",
 }
 _OF_THE_CLOCK = {"etag", "last-modified"}  # twins differ in these; that they are there is compared
-# What two twins tell differently by themselves: times, lock tokens, their ports.
+# What two twins tell differently by themselves: times, lock tokens (those of Go's library are the second in
+# which the server started, and Apache's time-out may be a second shorter by then), their ports.
 _TIMES = re.compile(
     r"\w{3}, \d{2} \w{3} \d{4} \d{2}:\d{2}:\d{2} GMT|\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?Z?"
     r"|(?:opaquelocktoken|urn:uuid|urn):[0-9a-fx-]+|:\d{4,5}\b|Port \d+"
-    r"|\w{3} \w{3} +\d+ \d{2}:\d{2}:\d{2} \d{4}"
+    r"|\w{3} \w{3} +\d+ \d{2}:\d{2}:\d{2} \d{4}|\b\d{10}\b|Second-(?:299|300)\b"
 )
 _UNORDERED = {"allow"}
 
