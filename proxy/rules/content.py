@@ -46,6 +46,7 @@ class VersionSource:
         field: a part of a JSON document that is the version.
         modified: a part of a JSON document that is the date of the last change.
         header: a field of the response that is the version.
+        content: all of the content is, though the backend sends tags of its own.
     """
 
     ignore: tuple[Pointer, ...] = ()
@@ -53,11 +54,12 @@ class VersionSource:
     field: Pointer | None = None
     modified: Pointer | None = None
     header: str | None = None
+    content: bool = False
 
     @cached_property
     def tags(self) -> bool:
         """Whether the tag is made from what is found here, whatever tag the backend sends."""
-        return bool(self.ignore or self.ignore_text or self.field or self.header)
+        return bool(self.ignore or self.ignore_text or self.field or self.header or self.content)
 
     @cached_property
     def reads_json(self) -> bool:

@@ -172,6 +172,8 @@ def _sources(route: Route) -> Iterator[str]:
         yield f"{listed(map(pointers.written, source.ignore), 'and')} of the JSON content do not count"
     if source.ignore_text is not None:
         yield f"text that matches {source.ignore_text.pattern} does not count"
+    if source.content:
+        yield "the hash of all content is the version, whatever tags the backend sends"
 
 
 def _names(route: Route) -> Iterator[str]:

@@ -149,7 +149,7 @@ class RouteOptions(Section):
     version: kinds.VersionChoice = Field(
         default=None,
         description="Where versions come from, if not the backend's validators or a hash of all content: "
-        "ignore, ignore_text, from, modified, header. See docs/legacy-backends.md.",
+        "ignore, ignore_text, from, modified, header, content. See docs/legacy-backends.md.",
     )
     require_mode: kinds.RequireModeChoice = Field(
         default=RequireMode.ENFORCE,

@@ -47,6 +47,11 @@ VERSION_SCHEMA: Final[dict[str, Any]] = {
             "examples": ["X-Revision"],
             "description": "The response field that is the version.",
         },
+        "content": {
+            "type": "boolean",
+            "description": "The hash of all content is the version, whatever tags the backend sends: "
+            "for a backend whose tag and content may be of two states.",
+        },
     },
 }
 
@@ -123,7 +128,12 @@ def version_source(value: object) -> VersionSource | None:
     _known(found, _VERSION)
     if "from" in read and "header" in read:
         raise wrong("has its version from two places", "keep from, or header")
-    if not read:
+    if read.get("content") and (others := read.keys() - {"content", "modified"}):
+        raise wrong(
+            "has its version from all of the content, and from elsewhere",
+            f"keep content, or {listed(sorted(others), 'and')}",
+        )
+    if not any(read.values()):
         return None
     return VersionSource(
         ignore=read.get("ignore", ()),
@@ -131,6 +141,7 @@ def version_source(value: object) -> VersionSource | None:
         field=read.get("from"),
         modified=read.get("modified"),
         header=read.get("header"),
+        content=read.get("content", False),
     )
 
 
@@ -144,6 +155,7 @@ def written_version(source: VersionSource | None) -> dict[str, Any] | None:
         "from": source.field and pointers.written(source.field),
         "modified": source.modified and pointers.written(source.modified),
         "header": source.header,
+        "content": source.content,
     }
     return {key: value for key, value in found.items() if value}
 
@@ -212,4 +224,5 @@ _VERSION: Final[dict[str, Callable[[str, object], Any]]] = {
     "from": _one_part,
     "modified": _one_part,
     "header": _field_name,
+    "content": lambda _, value: values.switch(value),
 }

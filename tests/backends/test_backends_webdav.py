@@ -31,7 +31,7 @@ def proxied(
     """The same through the proxy."""
     with (
         store_url(request.param) as store,
-        proxy(tmp_path_factory.mktemp("proxy"), served.url, store=store) as url,
+        proxy(tmp_path_factory.mktemp("proxy"), served.url, store=store, routes=served.routes) as url,
     ):
         yield url
 
@@ -110,6 +110,8 @@ async def test_eight_writers_append_and_nothing_is_lost(proxied: str) -> None:
                 got = await client.get(url)
             except httpx.TransportError:
                 continue  # rclone cuts off what is read while it is written, and so does the proxy then
+            if got.status_code == 502:
+                continue  # or it says so, where it had to read the content for its tag
             put = await client.put(url, content=got.text + mark, headers={"If-Match": got.headers["ETag"]})
             if put.is_success:
                 return

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from support.deployed import free_ports, status
 
@@ -21,10 +22,12 @@ class Share:
     Attributes:
         url: of its root, without a slash at the end.
         files: where the root's files lie.
+        routes: what docs/backends.md says to write for it.
     """
 
     url: str
     files: Path
+    routes: Sequence[dict[str, Any]] = ()
 
 
 Start = Callable[[Path], AbstractContextManager[Share]]
@@ -194,11 +197,11 @@ def wsgidav(folder: Path, *, users: str = "true", digest: str = "false") -> Iter
 
 @contextmanager
 def rclone(folder: Path) -> Iterator[Share]:
-    """rclone serve webdav, on Go's own handler: tags of nanoseconds and size."""
+    """rclone serve webdav, on Go's own handler: tags of nanoseconds and size, and files written in place."""
     port = _ground(folder)
     command = (program("rclone"), "serve", "webdav", folder / "files", "--addr", f"127.0.0.1:{port}")
     with _share(folder, port, *command, RCLONE_CONFIG=os.devnull) as share:
-        yield share
+        yield replace(share, routes=[{"match": "/log.txt", "version": {"content": True}}])
 
 
 SERVERS: dict[str, Start] = {

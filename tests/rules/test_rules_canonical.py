@@ -186,6 +186,13 @@ def test_ignored_text() -> None:
     assert told(both, "a1") == told(both, "a2") == Told("text", b"a\0")
 
 
+@pytest.mark.parametrize("written", ['{"b":1, "a":2}', "no JSON", ""])
+def test_all_of_the_content(written: str) -> None:
+    source = VersionSource(content=True)
+    assert (source.tags, source.reads_json) == (True, False)
+    assert told(source, written) == Told()  # the hash of the content as it is
+
+
 @pytest.mark.parametrize(
     ("content", "identity"),
     [('{"rev":3}', b"3"), ('{"rev":"3"}', b'"3"'), ('{"rev":3.0,"b":2}', b"3"), ('{"rev":0}', b"0")],

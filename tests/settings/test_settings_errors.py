@@ -85,6 +85,8 @@ IN_FILE = [
     ("defaults: {version: {ignore_text: '('}}\n",  "1:21", 'defaults.version: ignore_text: "(" is no regular expression (missing ), unterminated subpattern)', "write Python's"),
     ("defaults: {version: {ignore_text: 'a*'}}\n", "1:21", 'defaults.version: ignore_text: "a*" matches nothing at all, too', "demand one character or more"),
     ("defaults: {version: {from: /a, header: B}}\n", "1:21", "defaults.version: has its version from two places",     "keep from, or header"),
+    ("defaults: {version: {content: all}}\n",      "1:21", 'defaults.version: "all" is neither true nor false',         "write true or false"),
+    ("defaults: {version: {content: true, header: B, ignore: [/a]}}\n", "1:21", "defaults.version: has its version from all of the content, and from elsewhere", "keep content, or header and ignore"),
     ("defaults: {replay: soon}\n",                 "1:20", 'defaults.replay: "soon" is not a duration',                 "write a number with a unit, such as 500ms, 30s, 2m, 1h or 7d"),
     ("defaults: {cors: ['*']}\n",                  "1:18", 'defaults.cors: ["*"] is not a mapping',                    "write one, such as {origins: [https://app.example]}"),
     ("defaults: {cors: {}}\n",                     "1:18", "defaults.cors: null is not a list",                        "write a list, such as [a, b], or [] for none"),

@@ -56,6 +56,7 @@ ROUTES = [
     (Route(replay=90.0, **NO_GUARD),                                        [CHECKED, "the same write sent again within 90s of its success gets the answer again"]),
     (Route(mode=Mode.REPORT, replay=90.0, **NO_GUARD),                      ["report only: conditions are evaluated and counted, but every request is forwarded"]),
     (Route(version=VersionSource(header="X-R", modified=("at",), ignore_text=re.compile("x+")), **NO_GUARD), [CHECKED, "the version is the response's X-R", "the date is /at of the JSON content", "text that matches x+ does not count"]),
+    (Route(version=VersionSource(content=True), **NO_GUARD),                [CHECKED, "the hash of all content is the version, whatever tags the backend sends"]),
     (Route(vary_by=("authorization", "cookie:sid"), **NO_GUARD),            [CHECKED, "one resource for each authorization and cookie:sid"]),
 ]
 WARNINGS = [

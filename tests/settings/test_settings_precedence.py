@@ -113,7 +113,8 @@ def test_what_is_written_back_means_the_same(tmp_path: Path) -> None:
         f"upstream: {{url: {A}, timeout: 90s, connect_timeout: 250ms}}\nlimits: {{body: 1500}}\nadmin: off\n"
         "defaults: {query: none, replay: off, version: {ignore: [/a~1b, /c], ignore_text: x+, from: /d, modified: /e}}\n"
         "routes: [{match: /a, query: [x], vary_by: [Authorization, 'cookie:Sid'],"
-        " cors: {origins: ['https://a.example'], preflight: pass}, replay: 5m}]\n"
+        " cors: {origins: ['https://a.example'], preflight: pass}, replay: 5m,"
+        " version: {content: true, modified: /at}}]\n"
     )
     settings = load(file, {}, {})
     assert (settings.defaults.replay, settings.routes[0].replay) == (0.0, 300.0)

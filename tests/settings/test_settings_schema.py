@@ -57,6 +57,8 @@ DOCUMENTS = [
     ({"defaults": {"version": {"ignore": ["/a", "/b/*/c"], "modified": "/at"}}}, True),
     ({"defaults": {"version": {"from": "/rev", "ignore_text": "x+"}}},  True),
     ({"defaults": {"version": {"header": "X-Revision"}}},               True),
+    ({"defaults": {"version": {"content": True}}},                      True),
+    ({"defaults": {"version": {"content": "all"}}},                     False),
     ({"defaults": {"cors": {"origins": ["https://a.example", "*"]}}},   True),
     ({"defaults": {"cors": {"origins": ["http://a:1"], "credentials": True, "preflight": "pass"}}}, True),
     ({"defaults": {"cors": {"origins": []}}},                           False),
