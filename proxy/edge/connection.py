@@ -34,7 +34,6 @@ from proxy.edge.response import Writer, at_once, interim
 from proxy.edge.tunnel import Tunnelled
 from proxy.exchange import Answer, Line, Request, Shape
 from proxy.gate import Gate
-from proxy.gate.outgoing import CHANGING
 from proxy.gate.plain_write import WRITES
 from proxy.gate.refuse import answer_with
 from proxy.log import about
@@ -50,7 +49,7 @@ _log = logging.getLogger("proxy.edge")
 class Connection(ClientLine):
     """Reads requests one after the other, asks the gate, writes the answers."""
 
-    __slots__ = ("_fields", "_gate", "_own", "_shape", "_write", "request_id")
+    __slots__ = ("_fields", "_gate", "_shape", "request_id")
 
     def __init__(
         self,
@@ -62,12 +61,9 @@ class Connection(ClientLine):
     ) -> None:
         super().__init__(edge, limits, tell, loop)
         self._gate = gate
-        # The fields of the last plain GET, and those of the last plain write that do not change each time:
-        # most often they are those of the next one too.
+        # The fields of the last plain GET: most often they are those of the next one too.
         self._fields: tuple[Line, ...] | None = None
         self._shape: Shape | None = None
-        self._own: tuple[Line, ...] | None = None
-        self._write: Shape | None = None
         self.request_id = ""  # of the last request, for events of the log
 
     # -- the loop ------------------------------------------------------------------------------------------
@@ -133,17 +129,15 @@ class Connection(ClientLine):
             and message.path.startswith("/")
         ):
             refused = unfit_target(message.path, self._limits)
-            request = self._request_like_last(message, _EMPTY, self._shape)
-        elif self._own is not None and self._like_last_write(message, payload):
+            request = self._plain_request(message, payload, self._shape)
+        elif (shape := self._known_shape(message, payload)) is not None:
             refused = unfit_target(message.path, self._limits)
-            limits, length = self._limits, int(message.headers[_LENGTH])
-            body = Body(payload, length, limit=limits.body, timeout=limits.body_timeout)
-            request = self._request_like_last(message, body, self._write)
+            request = self._plain_request(message, payload, shape)
         else:
             refused = objection(message, payload, self._limits)
             request = self._request(message, payload)
             if refused is None:
-                self._note_shape(message, request)
+                self._note_shape(message, payload, request)
         self.request_id = request.id
         if refused is None:
             answer = _unexpected(request) if _EXPECT in request.headers else None
@@ -216,30 +210,41 @@ class Connection(ClientLine):
     def _left(self) -> bool:
         return self._half_closed or self.transport is None or self.transport.is_closing()
 
-    def _note_shape(self, message: RawRequestMessage, request: Request) -> None:
-        """Looks at the fields of a plain request; the next ones most often have the same."""
-        if message.upgrade or message.version != HttpVersion11 or not message.path.startswith("/"):
-            return
-        if message.method == "GET" and request.body.empty:
-            request.shape = self._shape = self._gate.shape_of(request)
-            self._fields = None if self._shape is None else message.raw_headers
-        elif message.method in WRITES and not request.body.empty and (own := _same_each_time(message)):
-            request.shape = self._write = self._gate.shape_of(request)
-            self._own = None if self._write is None else own
-
-    def _like_last_write(self, message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Whether it is a write with the fields of the last plain one, where they do not change each time."""
-        return (
-            message.method in WRITES
-            and _same_each_time(message) == self._own
-            and payload is not EMPTY_PAYLOAD
-            and message.version == HttpVersion11
-            and message.path.startswith("/")
-            and not too_long(message, self._limits)
-        )
-
-    def _request_like_last(self, message: RawRequestMessage, body: Body, shape: Shape | None) -> Request:
+    def _known_shape(self, message: RawRequestMessage, payload: StreamReader) -> Shape | None:
+        """What a plain request comes to whose lasting fields came before, here or on another connection."""
         headers = message.headers
+        if payload is EMPTY_PAYLOAD:
+            if message.method != "GET":
+                return None
+        elif message.method not in WRITES or _LENGTH not in headers or len(headers[_LENGTH]) > 18:
+            return None
+        if (
+            message.version != HttpVersion11
+            or not message.path.startswith("/")
+            or too_long(message, self._limits)
+        ):
+            return None
+        shape = self._gate.known_shape(message.method, message.raw_headers, headers, self._peer, self._scheme)
+        if shape is not None and payload is EMPTY_PAYLOAD:
+            self._fields, self._shape = message.raw_headers, shape
+        return shape
+
+    def _note_shape(self, message: RawRequestMessage, payload: StreamReader, request: Request) -> None:
+        """Looks at the fields of a request that may be plain; the next ones most often have the same."""
+        if _may_be_plain(message, payload):
+            request.shape = self._gate.shape_of(request)
+            if payload is EMPTY_PAYLOAD:
+                self._shape = request.shape
+                self._fields = None if request.shape is None else message.raw_headers
+
+    def _plain_request(
+        self, message: RawRequestMessage, payload: StreamReader, shape: Shape | None
+    ) -> Request:
+        headers, body = message.headers, _EMPTY
+        if payload is not EMPTY_PAYLOAD:
+            limits = self._limits
+            length = int(headers[_LENGTH])
+            body = Body(payload, length, limit=limits.body, timeout=limits.body_timeout)
         return Request(
             *(message.method, message.path, message.raw_headers, headers, body, self._peer, self._scheme),
             id=request_id(headers),
@@ -272,19 +277,13 @@ class Connection(ClientLine):
 
 _EMPTY = Body()
 _EXPECT = istr("Expect")
-_IF_MATCH, _LENGTH, _ID = istr("If-Match"), istr("Content-Length"), istr("X-Request-ID")
+_LENGTH = istr("Content-Length")
 
 
-def _same_each_time(message: RawRequestMessage) -> tuple[Line, ...] | None:
-    """The fields of a plain write that its client sends with all of them.
-
-    None where the others are not one If-Match, one Content-Length of a usual form, and at most one id.
-    """
-    fields, headers = message.raw_headers, message.headers
-    if _IF_MATCH not in headers or _LENGTH not in headers or len(headers[_LENGTH]) > 18:
-        return None
-    own = tuple([line for line in fields if line[0] not in CHANGING])
-    return own if len(fields) - len(own) == (3 if _ID in headers else 2) else None
+def _may_be_plain(message: RawRequestMessage, payload: StreamReader) -> bool:
+    """Whether it is a GET without content, or a write with it, of a usual form."""
+    plain = message.method == "GET" if payload is EMPTY_PAYLOAD else message.method in WRITES
+    return plain and message.version == HttpVersion11 and not message.upgrade and message.path.startswith("/")
 
 
 def _failed(request: Request) -> Answer:

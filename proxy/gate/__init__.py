@@ -21,10 +21,11 @@ from proxy.gate.finishing import finished, preflight
 from proxy.gate.hops import counted, last_hop
 from proxy.gate.naming import Named, Names
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.plain import pass_plainly, read_plainly, shape_of
-from proxy.gate.plain_write import WRITES, write_plainly, write_shape
+from proxy.gate.plain import pass_plainly, read_plainly
+from proxy.gate.plain_write import write_plainly
 from proxy.gate.read import announced_length, passed, read, withheld
 from proxy.gate.refuse import answer_with
+from proxy.gate.shapes import Shapes
 from proxy.gate.suspicion import Suspicion
 from proxy.gate.visit import House, Journal, Visit
 from proxy.gate.write import write
@@ -68,6 +69,9 @@ class Gate:
         memory_body: content up to so many bytes stays in memory before a write.
         strip_override: whether fields that override the method are ignored and removed.
         most_tags: how many tags one If-Match or If-None-Match may have.
+
+    Attributes:
+        known_shape: `Shapes.known`.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class Gate:
         self._names = Names(router)
         self._strip_override = strip_override
         self._most_tags = most_tags
+        self._shapes = Shapes(outgoing, now_year=now_year, most_tags=most_tags)
+        self.known_shape = self._shapes.known
         self.house = House(
             store=store,
             upstream=upstream,
@@ -141,10 +147,7 @@ class Gate:
 
     def shape_of(self, request: Request) -> Shape | None:
         """What a GET, PUT or PATCH comes to by its fields alone; None where they are not plain."""
-        if request.method in WRITES:
-            return write_shape(request, self.house.outgoing)
-        year = self.house.now_year()
-        return shape_of(request, self.house.outgoing, now_year=year, most_tags=self._most_tags)
+        return self._shapes.of(request)
 
     def reroute(self, router: Router, *, same_names: bool) -> None:
         """Has requests that come from now on find their routes elsewhere; those under way keep theirs.

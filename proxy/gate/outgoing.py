@@ -19,6 +19,7 @@ from proxy.rules.fields import (
     request_fields,
     without_content,
 )
+from proxy.rules.recent import Recent
 
 _NOTHING: frozenset[bytes] = frozenset()
 # What would make a probe anything else than a plain GET of the whole representation.
@@ -29,14 +30,30 @@ _NOT_FOR_PROBES = (
     | {b"trailer", b"accept-encoding", b"x-update-range", b"timeout", b"digest", b"signature"}
 )
 
-# In the spellings that clients use; what stands under another one only makes memories of fields useless.
-CHANGING: Final = frozenset(
-    {b"If-Match", b"if-match", b"If-None-Match", b"if-none-match", b"Content-Length", b"content-length"}
-    | {b"X-Request-ID", b"X-Request-Id", b"x-request-id"}
+_OF_EACH: Final = (
+    *("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Content-Length"),
+    *("X-Request-ID", "X-Request-Id", "X-Correlation-ID", "X-Correlation-Id", "Traceparent", "Tracestate"),
+    *(
+        "TraceParent",
+        "TraceState",
+        "Baggage",
+        "Sentry-Trace",
+        "B3",
+        "X-B3-TraceId",
+        "X-B3-SpanId",
+        "X-B3-ParentSpanId",
+        "X-B3-Sampled",
+    ),
+    *("X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "X-Datadog-Trace-Id", "X-Datadog-Parent-Id"),
+    *("X-Datadog-Sampling-Priority", "X-Datadog-Tags", "X-Request-Start"),
 )
-"""Fields that differ from request to request, while the others of a client are the same again and again."""
+CHANGING: Final = {
+    spelled.encode(): name.lower().encode() for name in _OF_EACH for spelled in (name, name.lower())
+}
+"""Fields that differ from request to request, while the others of a client are the same again and again; in
+the spellings that programs use, with their names in lower case."""
 
-_MOST = 512
+_MOST: Final = 512
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -69,7 +86,7 @@ class Outgoing:
         self._via = f"1.1 {via}".encode() if via else None
         self._trusted = tuple(trusted)
         self._always = OVERRIDES if strip_override else _NOTHING
-        self._remembered: dict[object, tuple[list[Line], frozenset[bytes]]] = {}
+        self._remembered: Recent[object, tuple[list[Line], frozenset[bytes]]] = Recent(_MOST)
         self._is_trusted = lru_cache(maxsize=1024)(self._look_up)
 
     def hosts(self, request: Request) -> frozenset[str]:
@@ -81,22 +98,24 @@ class Outgoing:
         """The request's end-to-end fields, with ours added; conditions were evaluated before."""
         own = tuple([line for line in request.fields if line[0] not in CHANGING])
         key = (own, drop, request.peer, request.scheme)
-        known = self._remembered.get(key)
+        known = self._remembered.get(key) or self._remembered.recall(key)
         if known is None:
             dropped = self._dropped(request, drop)
             known = self._addressed(request, request_fields(own, dropped)), dropped
-            if len(self._remembered) >= _MOST:
-                self._remembered.clear()
-            self._remembered[key] = known
+            self._remembered.keep(key, known)
         made, dropped = known
         if len(own) != len(request.fields):
             others = [line for line in request.fields if line[0] in CHANGING]
             made = [*made, *request_fields(others, dropped)]
         return self._identified(request, made)
 
-    def unidentified(self, request: Request, drop: frozenset[bytes]) -> list[Line]:
-        """The same but for X-Request-ID, which may still be the client's."""
-        return self._addressed(request, request_fields(request.fields, self._dropped(request, drop)))
+    def lasting(self, request: Request, own: tuple[Line, ...]) -> list[Line]:
+        """The same of the fields that do not change, without an X-Request-ID.
+
+        Args:
+            own: the request's fields but for those in `CHANGING`.
+        """
+        return self._addressed(request, request_fields(own, self._dropped(request, _NOTHING)))
 
     def _dropped(self, request: Request, drop: frozenset[bytes]) -> frozenset[bytes]:
         dropped = drop | self._always

@@ -16,12 +16,11 @@ from multidict import istr
 from proxy.exchange import Answer, Request, Shape
 from proxy.gate.naming import Named
 from proxy.gate.outgoing import Outgoing
-from proxy.gate.read import answered, observe, passed, shown_whole, verdict, withheld
+from proxy.gate.read import answered, observe, passed, shown_whole, verdict
 from proxy.gate.representation import Representation, modified_in, seen_at_once, streams
 from proxy.gate.visit import House, Visit
-from proxy.rules.conditions import NONE, Malformed, parse_conditions
-from proxy.rules.fields import OVERRIDES, field_lines, lower
-from proxy.rules.minting import names_minted
+from proxy.rules.conditions import NONE
+from proxy.rules.fields import OVERRIDES, Line, field_lines
 from proxy.rules.versions import Version
 from proxy.upstream import Call, Reply
 
@@ -35,19 +34,20 @@ _UNUSUAL: Final = OVERRIDES | {
 """Fields with which a GET is not plain."""
 
 
-def shape_of(request: Request, outgoing: Outgoing, *, now_year: int, most_tags: int) -> Shape | None:
-    """What a GET without content comes to by its fields alone; None where they are not plain."""
-    if any(lower(name) in _UNUSUAL for name, _ in request.fields):
+def read_shape(
+    request: Request, own: tuple[Line, ...], names: list[bytes], outgoing: Outgoing
+) -> Shape | None:
+    """What a GET without content comes to by the fields that its client sends with all of them.
+
+    None where they are not plain.
+
+    Args:
+        own: these fields; there are no conditions among them.
+        names: the same fields' names in lower case.
+    """
+    if not _UNUSUAL.isdisjoint(names):
         return None
-    conditions = parse_conditions("GET", request.headers, now_year=now_year, most_tags=most_tags)
-    if isinstance(conditions, Malformed):
-        return None
-    drops = withheld(conditions)
-    lines = outgoing.unidentified(request, drops | {b"x-request-id"})
-    shape = Shape(conditions, drops, names_minted(conditions), field_lines(lines))
-    if conditions is not NONE:
-        shape.condition, shape.decides = conditions.first, conditions.decides
-    return shape
+    return Shape(NONE, frozenset(), False, field_lines(outgoing.lasting(request, own)))
 
 
 async def pass_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer:

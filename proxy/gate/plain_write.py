@@ -18,7 +18,7 @@ from proxy.exchange import Answer, Request, Shape
 from proxy.gate.afterwards import dated
 from proxy.gate.holding import Holding
 from proxy.gate.naming import Named
-from proxy.gate.outgoing import CHANGING, Outgoing
+from proxy.gate.outgoing import Outgoing
 from proxy.gate.plain_refusal import checked_again
 from proxy.gate.representation import modified_in
 from proxy.gate.sending import next_tag_in
@@ -27,7 +27,7 @@ from proxy.gate.write import check_and_forward, refreshed, told_early
 from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import NONE, Condition, Conditions
 from proxy.rules.etags import STAR, EntityTag
-from proxy.rules.fields import CONDITIONS, OVERRIDES, field_lines, lower, nominated, reply_fields
+from proxy.rules.fields import CONDITIONS, OVERRIDES, Line, field_lines, nominated, reply_fields
 from proxy.rules.mending import mended
 from proxy.rules.minting import names_minted, plain_tags
 from proxy.rules.replay import recognisable
@@ -38,13 +38,11 @@ from proxy.upstream import Call, Reply
 WRITES: Final = frozenset({"PUT", "PATCH"})
 """The methods whose response may tell the version that they left (`proxy.rules.aftermath`)."""
 
-_ONCE: Final = frozenset(map(lower, CHANGING))
-
 _UNUSUAL: Final = (
     CONDITIONS
     | OVERRIDES
     | {b"range", b"expect", b"upgrade", b"transfer-encoding", b"trailer", b"if", b"destination"}
-) - {b"if-match"}
+)
 """Fields with which a write is not plain."""
 
 _LONGEST: Final = 256  # of an If-Match that is remembered; a client can make up thousands of long ones
@@ -54,16 +52,21 @@ _LOCATION, _CONTENT_LOCATION = istr("Location"), istr("Content-Location")
 _ANY_TAG: Final = Conditions(STAR)  # stands for whichever tag the If-Match of a write names
 
 
-def write_shape(request: Request, outgoing: Outgoing) -> Shape | None:
-    """What a write comes to by the fields that stay the same; None where they are not plain."""
-    names = [lower(name) for name, _ in request.fields]
-    if not _UNUSUAL.isdisjoint(names) or nominated(request.fields):
+def write_shape(
+    request: Request, own: tuple[Line, ...], names: list[bytes], outgoing: Outgoing
+) -> Shape | None:
+    """What a write comes to by the fields that its client sends with all of them.
+
+    None where they are not plain.
+
+    Args:
+        own: these fields; If-Match and Content-Length are not among them.
+        names: the same fields' names in lower case.
+    """
+    if not _UNUSUAL.isdisjoint(names) or nominated(own):
         return None
-    if any(names.count(name) > 1 for name in _ONCE):  # be it in another spelling
-        return None
-    lines = outgoing.unidentified(request, frozenset({b"if-match", b"x-request-id"}))
     recognised = recognisable(_ANY_TAG, request.headers)
-    return Shape(NONE, frozenset(), False, field_lines(lines), recognised)
+    return Shape(NONE, frozenset(), False, field_lines(outgoing.lasting(request, own)), recognised)
 
 
 async def write_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer | None:

@@ -82,8 +82,8 @@ ROWS = (
     Row("PUT, known version", "PUT", "/r/1", (V1,), 204, CLAIMED, "claim release", "PUT", 107),
     Row("PUT, unknown version", "PUT", "/fresh/{n}", (V1,), 204, ASKED, "claim release", "GET PUT", 270),
     Row("PUT, reread", "PUT", "/reread/1", (V1,), 204, REREAD, "claim release", "PUT GET", 204),
-    Row("PUT, 412 by the record", "PUT", "/never/1", (OLD,), 412, REFUSED, "look", "", 62),
-    Row("PUT, 412 as the backend says", "PUT", "/r/1", (OLD,), 412, FORWARDED, "", "GET", 77),
+    Row("PUT, 412 by the record", "PUT", "/never/1", (OLD,), 412, REFUSED, "look", "", 64),
+    Row("PUT, 412 as the backend says", "PUT", "/r/1", (OLD,), 412, FORWARDED, "", "GET", 80),
 )
 # fmt: on
 BY_NAME = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
