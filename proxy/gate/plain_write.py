@@ -20,10 +20,11 @@ from proxy.gate.holding import Holding
 from proxy.gate.naming import Named
 from proxy.gate.outgoing import Outgoing
 from proxy.gate.plain_refusal import checked_again
+from proxy.gate.replay import keepsake
 from proxy.gate.representation import modified_in
 from proxy.gate.sending import next_tag_in
 from proxy.gate.visit import House, Visit
-from proxy.gate.write import check_and_forward, refreshed, told_early
+from proxy.gate.write import check_and_forward, refreshed, told_early, whole_at_once
 from proxy.rules.aftermath import strong_tag
 from proxy.rules.conditions import NONE, Condition, Conditions
 from proxy.rules.etags import STAR, EntityTag
@@ -110,10 +111,18 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
             raise  # else nobody knows the outcome: the claim is left to run out
         trace.upstream_seconds += house.clock() - reply.sent_at
         try:
-            answer = _told(house, named, shape, holding, reply, before)
-            if answer is None:
+            told = _told(house, named, reply, before)
+            if told is None:
                 visit = _visit(named, request, asked, holding)
-                answer = await refreshed(house, visit, content, holding, reply, before)
+                return await refreshed(house, visit, content, holding, reply, before)
+            answer, state = told
+            kept = None
+            if shape.recognised and named.route.replay > 0 and whole_at_once(reply):
+                kept = keepsake(house, _visit(named, request, asked, holding), content, answer)
+            if kept is None:
+                holding.end({named.key: state})  # the answer tells nothing that rests on the claim
+            else:
+                await holding.settle({named.key: state}, kept)
             return answer
         except BaseException:
             reply.close()
@@ -191,15 +200,12 @@ def _call(
     return call
 
 
-def _told(
-    house: House, named: Named, shape: Shape, holding: Holding, reply: Reply, before: Recorded
-) -> Answer | None:
-    """The answer where the response is here and tells the version, which then ends the claim; else None."""
+def _told(house: House, named: Named, reply: Reply, before: Recorded) -> tuple[Answer, Recorded] | None:
+    """The answer and the version, where the response is here and tells both; else None."""
     route, headers = named.route, reply.headers
     if (
         route.after_write is not AfterWrite.RESPONSE
         or reply.status not in _TELLING
-        or (shape.recognised and route.replay > 0)
         or _LOCATION in headers
         or _CONTENT_LOCATION in headers
         or reply.length is None
@@ -213,8 +219,5 @@ def _told(
     if version.modified is not None:
         state = dated(before, state)
     house.journal.recorded("response")
-    answer = Answer(
-        reply.status, reply.reason, reply_fields(reply.fields), None if reply.status == 204 else body
-    )
-    holding.end({named.key: state})  # the answer tells nothing that rests on the claim
-    return answer
+    content = None if reply.status == 204 else body
+    return Answer(reply.status, reply.reason, reply_fields(reply.fields), content), state

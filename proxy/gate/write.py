@@ -177,7 +177,7 @@ async def refreshed(
     house: House, visit: Visit, content: bytes | Spool, holding: Holding, reply: Reply, before: Recorded
 ) -> Answer:
     """Finds the version after the write, ends the claims, and makes the response."""
-    body = await reply.read(visit.route.hash_limit) if _whole_at_once(reply) else None
+    body = await reply.read(visit.route.hash_limit) if whole_at_once(reply) else None
     then = aftermath(visit.route, visit.method, reply.status, reply.headers)
     if body is None and then is Aftermath.REREAD:
         then = Aftermath.UNKNOWN  # the response holds its connection, and there may be no other
@@ -222,7 +222,7 @@ def _note_refusal(house: House, visit: Visit) -> None:
         house.refused.keep(visit.key, visit.conditions.if_match)
 
 
-def _whole_at_once(reply: Reply) -> bool:
+def whole_at_once(reply: Reply) -> bool:
     """Whether to wait for the response's content before the claim ends; not for one that streams on."""
     return not reply.headers.get("Content-Type", "").lower().startswith("text/event-stream")
 

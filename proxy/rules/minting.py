@@ -76,9 +76,8 @@ class Minter:
     def identify(self, parts: Iterable[bytes]) -> bytes:
         """Sixteen bytes that stand for these parts, and tell nobody without the secret what they were."""
         mac = self._start.copy()
-        mac.update(b"\1replay\0")  # no resource's name begins so: this is never the hash of a tag
-        for part in parts:
-            mac.update(b"%d\0%b" % (len(part), part))
+        # No resource's name begins so: this is never the hash of a tag.
+        mac.update(b"\1replay\0" + b"".join([b"%d\0%b" % (len(part), part) for part in parts]))
         return mac.digest()[:16]
 
 

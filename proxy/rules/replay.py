@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
@@ -74,6 +75,7 @@ def head(names: Sequence[str], peer: str, fields: Iterable[Line]) -> Iterator[by
         yield value
 
 
+@lru_cache(maxsize=512)
 def _passing(low: bytes) -> bool:
     return low in _OF_ONE_ATTEMPT or low.startswith(_OF_ONE_ATTEMPT_TOO)
 
