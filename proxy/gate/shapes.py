@@ -23,6 +23,8 @@ from proxy.rules.recent import Recent
 
 _MOST: Final = 2000
 _LONGEST: Final = 4096  # bytes; a client can make up any number of longer ones
+_MOST_TAGS: Final = 10_000
+_LONGEST_TAG: Final = 128  # bytes
 _NAMES: Final = frozenset(CHANGING.values())
 _OF_A_WRITE: Final = frozenset({b"if-match", b"content-length", b"x-request-id"})
 _OF_A_READ: Final = (CONDITIONS - {b"if-range"}) | {b"x-request-id"}
@@ -46,6 +48,7 @@ class Shapes:
         self._now_year = now_year
         self._most_tags = most_tags
         self._known: Recent[tuple[object, ...], Shape] = Recent(_MOST)
+        self._asked: Recent[tuple[Line, ...], Shape] = Recent(_MOST_TAGS)
 
     def known(
         self, method: str, fields: tuple[Line, ...], headers: Headers, peer: str, scheme: str
@@ -90,43 +93,50 @@ class Shapes:
         self, shape: Shape, method: str, fields: tuple[Line, ...], headers: Headers
     ) -> Shape | None:
         """The shape with what the changing fields add to it."""
-        once, others = [], []
+        names, asked, others = set(), [], []
         for line in fields:
             name = CHANGING.get(line[0])
             if name in _ONCE:
-                once.append(name)
+                if name in names:
+                    return None
+                names.add(name)
+                if name in CONDITIONS:
+                    asked.append(line)
             elif name is not None:
                 others.append(line)
-        named = frozenset(once)
-        if len(named) != len(once):
-            return None
         if method in WRITES:
-            usual = named <= _OF_A_WRITE and b"if-match" in named
+            usual = names <= _OF_A_WRITE and b"if-match" in names
             return _with_more(shape, others) if usual else None
-        if not named <= _OF_A_READ:
+        if not names <= _OF_A_READ:
             return None
-        if named.isdisjoint(CONDITIONS):
+        if not asked:
             return _with_more(shape, others)
-        return self._asking(shape, fields, headers, others)
-
-    def _asking(
-        self, shape: Shape, fields: tuple[Line, ...], headers: Headers, others: list[Line]
-    ) -> Shape | None:
-        """The shape of a read under conditions."""
-        asked = parse_conditions("GET", headers, now_year=self._now_year(), most_tags=self._most_tags)
-        if isinstance(asked, Malformed):
+        conditional = self._asking(tuple(asked), headers)
+        if conditional is None:
             return None
-        drops = withheld(asked)
-        shown = CONDITIONS - drops
-        others += [line for line in fields if CHANGING.get(line[0]) in shown]
         return Shape(
-            asked,
-            drops,
-            names_minted(asked),
-            shape.lines + field_lines(others),
-            condition=asked.first,
-            decides=asked.decides,
+            *(conditional.conditions, conditional.drops, conditional.minted),
+            shape.lines + conditional.lines + (field_lines(others) if others else b""),
+            condition=conditional.condition,
+            decides=conditional.decides,
         )
+
+    def _asking(self, asked: tuple[Line, ...], headers: Headers) -> Shape | None:
+        """What the conditions of a read come to; None where they cannot be read."""
+        known = self._asked.get(asked) or self._asked.recall(asked)
+        if known is not None:
+            return known
+        conditions = parse_conditions("GET", headers, now_year=self._now_year(), most_tags=self._most_tags)
+        if isinstance(conditions, Malformed):
+            return None
+        drops = withheld(conditions)
+        lines = field_lines([line for line in asked if CHANGING[line[0]] not in drops])
+        shape = Shape(conditions, drops, names_minted(conditions), lines)
+        shape.condition, shape.decides = conditions.first, conditions.decides
+        # A date is read by the present year (RFC 9110 section 5.6.7): only tags are remembered.
+        if len(asked) == 1 and CHANGING[asked[0][0]] == b"if-none-match" and len(asked[0][1]) <= _LONGEST_TAG:
+            self._asked.keep(asked, shape)
+        return shape
 
 
 def _with_more(shape: Shape, others: list[Line]) -> Shape:

@@ -93,3 +93,31 @@ def test_nobody_fills_the_memory_with_long_fields() -> None:
     kept = [known(some, asked("GET", [HOST, ("Cookie", f"{number}")])) for number in range(5000)]
     assert sum(shape is not None for shape in kept) <= 3000
     assert kept[-1] is not None
+
+
+def test_tags_are_read_once_and_dates_each_time() -> None:
+    """A date of two digits is read by the present year (RFC 9110 section 5.6.7)."""
+    year = 2026
+    some = Shapes(Outgoing(), now_year=lambda: year, most_tags=9)
+    tag = asked("GET", [HOST, ("If-None-Match", '"v1"'), ("baggage", "a=1")])
+    date = asked("GET", [HOST, ("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")])
+    for request in (tag, date):
+        assert some.of(request) is not None
+    first = [known(some, request) for request in (tag, date)]
+    year = 2060
+    later = [known(some, request) for request in (tag, date)]
+    conditions = [[shape and shape.conditions for shape in shapes] for shapes in (first, later)]
+    assert conditions[0][0] is conditions[1][0]
+    assert conditions[0][1] != conditions[1][1]
+    assert later[0] is not None
+    assert later[0].lines.endswith(b'If-None-Match: "v1"\r\nbaggage: a=1\r\n')
+
+
+def test_nobody_fills_the_memory_with_tags() -> None:
+    some = shapes()
+    some.of(asked("GET", [HOST]))
+    for tag in (f'"{"x" * 200}"', *(f'"{number}"' for number in range(40_000))):
+        assert known(some, asked("GET", [HOST, ("If-None-Match", tag)])) is not None
+    kept = {**some._asked, **some._asked._old}
+    assert len(kept) <= 15_000
+    assert max(len(lines[0][1]) for lines in kept) < 100
