@@ -15,6 +15,19 @@ MILLION = 1_000_000
 Fields = tuple[tuple[str, str], ...]
 V1: Fields = (("If-Match", '"v1"'),)
 OLD: Fields = (("If-Match", '"old"'),)
+# What an ingress passes on of an instrumented program. {n} is another number in each request.
+PASSED_ON: Fields = (
+    ("User-Agent", "python-requests/2.32.5"),
+    ("Accept", "application/json, */*"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("Authorization", f"Bearer {'x' * 300}"),
+    ("X-Forwarded-For", "192.0.2.7"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "api.example"),
+    ("X-Real-IP", "192.0.2.7"),
+    ("X-Request-ID", "0af7651916cd43dd{n}"),
+    ("traceparent", "00-0af7651916cd43dd{n}-b7ad6b7169203331-01"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,7 @@ class Load:
 
     Attributes:
         by: the contestants.
+        fields: of each request; "{n}" in a value is a number of its own in each, in 16 digits.
         resources: so many, in turn, or at random where `shuffled`.
         pause: microseconds that each connection rests before each request, on average; 0 for none.
     """
@@ -46,6 +60,7 @@ PUT, REREAD, BY_RECORD, AS_CONFIGURED = (
     "PUT, 412 by the record",
     "PUT, 412 as configured",
 )
+INGRESS_GET, INGRESS_PUT = "GET, behind an ingress", "PUT, behind an ingress"
 OFF, STREAMED, HASHED = "GET, mode: off", "GET 1 MiB, streamed", "GET 1 MiB, hashed"
 ONE_GET, ONE_PUT = "GET, one connection", "PUT, one connection"
 FEW_GET, MANY_GET = "GET, of 1,000 resources", "GET, of 1,000,000 resources"
@@ -55,7 +70,7 @@ LOADS = (
     # So few that a turn does not measure the first read of each minute again and again, which has Redis
     # record what was seen. The rows of 1,000,000 resources say what those cost.
     Load(TAGS, "/tagged/", ("naive", "nginx", "lua", "ours", "ours+log"), resources=FEW),
-    Load(MINTED, "/plain/", ("naive", "nginx", "lua", "ours"), resources=FEW),
+    Load(MINTED, "/plain/", ("naive", "lua", "ours"), resources=FEW),
     Load(
         UNCHANGED,
         "/tagged/",
@@ -68,6 +83,9 @@ LOADS = (
     Load(REREAD, "/tagged/reread/", ("ours",), "PUT", V1, expect=204),
     Load(BY_RECORD, "/tagged/never/", ("ours",), "PUT", OLD, expect=412),
     Load(AS_CONFIGURED, "/tagged/", ("ours",), "PUT", OLD, expect=412),
+    # As requests come in real life: with credentials, so that the answer to a write is kept for a retry.
+    Load(INGRESS_GET, "/tagged/", ("naive", "ours"), fields=PASSED_ON, resources=FEW),
+    Load(INGRESS_PUT, "/tagged/", ("naive", "ours"), "PUT", (*V1, *PASSED_ON), expect=204),
     Load(OFF, "/tagged/", ("nginx", "barest", "off")),
     Load(STREAMED, "/big/tagged/", ("naive", "nginx", "off", "ours"), connections=8, resources=1),
     Load(HASHED, "/big/plain/", ("nginx", "ours"), connections=8, resources=1),
@@ -106,12 +124,20 @@ class Turn:
 
 def script(load: Load, path: Path, seed: int = 1) -> Path:
     """The wrk script of a load: resources in turn, tags and bodies as it says."""
-    fields = "".join(f"wrk.headers[\"{name}\"] = '{value}'\n" for name, value in load.fields)
+    fields = "".join(
+        f"wrk.headers[\"{name}\"] = '{value}'\n" for name, value in load.fields if "{n}" not in value
+    )
+    numbered = "".join(
+        f"  wrk.headers[\"{name}\"] = ('{value.replace('{n}', '%016d')}'):format(count)\n"
+        for name, value in load.fields
+        if "{n}" in value
+    )
     body = "string.rep('x', 1024)" if load.method == "PUT" else "nil"
     following = f"math.random({load.resources})" if load.shuffled else f"n % {load.resources} + 1"
     path.write_text(
-        f"{fields}local n = 0\nlocal body = {body}\n{_PAUSE if load.pause else ''}"
-        f"request = function()\n  n = {following}\n{f'  rest({load.pause})' if load.pause else ''}\n"
+        f"{fields}local n, count = 0, 0\nlocal body = {body}\n{_PAUSE if load.pause else ''}"
+        f"request = function()\n  n, count = {following}, count + 1\n{numbered}"
+        f"{f'  rest({load.pause})' if load.pause else ''}\n"
         f'  return wrk.format("{load.method}", "{load.path}" .. n, nil, body)\nend\n'
         f"response = function(status) if status ~= {load.expect} then wrong = (wrong or 0) + 1 end end\n"
         "threads = {}\nsetup = function(thread)\n  table.insert(threads, thread)\n"

@@ -41,6 +41,8 @@ NAMES = {
     "reread": "PUT, reread",
     "412": "PUT, 412 by the record",
     "412-asked": "PUT, 412 as configured",
+    "ingress": "GET, behind an ingress",
+    "ingress-put": "PUT, behind an ingress",
     "off": "GET, mode: off",
     "big": "GET 1 MiB, streamed",
     "hashed": "GET 1 MiB, hashed",

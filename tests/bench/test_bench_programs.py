@@ -10,7 +10,7 @@ from pathlib import Path
 import extras
 import micro
 import pytest
-from loads import ONE_GET, PUT, TAGS, heard, load_named, script
+from loads import INGRESS_PUT, ONE_GET, PASSED_ON, PUT, TAGS, heard, load_named, script
 from machine import ROOT, free_port, running, wait_for
 from report import Figures, Outcome, Ratio, plain, text
 from support.proxies import inside
@@ -106,6 +106,9 @@ def test_what_wrk_is_told_and_says(tmp_path: Path) -> None:
     told = script(load_named(PUT), tmp_path / "lua").read_text()
     assert 'wrk.headers["If-Match"] = \'"v1"\'' in told
     assert "if status ~= 204 then" in told
+    passed_on = script(load_named(INGRESS_PUT), tmp_path / "lua").read_text()
+    assert "  wrk.headers[\"X-Request-ID\"] = ('0af7651916cd43dd%016d'):format(count)\n" in passed_on
+    assert passed_on.count("wrk.headers[") == len(PASSED_ON) + 1
     turn = heard("Running 1s test\nRESULT 1000 990.5 210.0 840.0 3\nRequests/sec: 990\n")
     assert (turn.requests, turn.rate, turn.p50, turn.p99, turn.wrong) == (1000, 990.5, 210.0, 840.0, 3)
 
