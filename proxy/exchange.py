@@ -62,6 +62,7 @@ class Shape:
         lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own, and of a
             write for If-Match and Content-Length.
         recognised: whether the answer to such a write may be kept for a retry.
+        sender: who sends it, where it may; see `proxy.rules.replay`.
         probe: what the backend is sent when it is asked for the current version; made when first needed.
     """
 
@@ -70,6 +71,7 @@ class Shape:
     minted: bool
     lines: bytes
     recognised: bool = False
+    sender: bytes = b""
     probe: bytes = b""
     condition: str = ""
     decides: bool = False

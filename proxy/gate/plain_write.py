@@ -31,7 +31,7 @@ from proxy.rules.etags import STAR, EntityTag
 from proxy.rules.fields import CONDITIONS, OVERRIDES, Line, field_lines, nominated, reply_fields
 from proxy.rules.mending import mended
 from proxy.rules.minting import names_minted, plain_tags
-from proxy.rules.replay import recognisable
+from proxy.rules.replay import recognisable, sender
 from proxy.rules.routing import AfterWrite, Verify
 from proxy.rules.versions import Known, Recorded, Version
 from proxy.upstream import Call, Reply
@@ -66,8 +66,10 @@ def write_shape(
     """
     if not _UNUSUAL.isdisjoint(names) or nominated(own):
         return None
-    recognised = recognisable(_ANY_TAG, request.headers)
-    return Shape(NONE, frozenset(), False, field_lines(outgoing.lasting(request, own)), recognised)
+    shape = Shape(NONE, frozenset(), False, field_lines(outgoing.lasting(request, own)))
+    if recognisable(_ANY_TAG, request.headers):
+        shape.recognised, shape.sender = True, sender(request.peer, own)
+    return shape
 
 
 async def write_plainly(house: House, named: Named, request: Request, shape: Shape) -> Answer | None:

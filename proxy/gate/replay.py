@@ -8,7 +8,7 @@ from proxy.body import Spool
 from proxy.errors import StoreUnavailable
 from proxy.exchange import Answer
 from proxy.gate.visit import House, Visit
-from proxy.rules.replay import Remembered, answered_again, head, packed, recognisable
+from proxy.rules.replay import Remembered, answered_again, head, packed, recognisable, sender
 from proxy.store import PENDING, Keepsake
 
 
@@ -76,7 +76,9 @@ def _name(house: House, visit: Visit) -> bytes:
     request = visit.request
     target = visit.wire if visit.alias is None else visit.alias
     names = (request.method, visit.method, visit.key, visit.mark, target.decode("ascii"))
-    return house.minter.identify(head(names, request.peer, request.fields))
+    shape = request.shape
+    who = (shape is not None and shape.sender) or sender(request.peer, request.fields)
+    return house.minter.identify(head(names, who, request.fields))
 
 
 def _told(house: House, name: bytes, content: bytes | Spool) -> bytes:

@@ -16,7 +16,7 @@ from proxy.gate.outgoing import CHANGING, Outgoing
 from proxy.gate.plain import read_shape
 from proxy.gate.plain_write import WRITES, write_shape
 from proxy.gate.read import withheld
-from proxy.rules.conditions import Malformed, parse_conditions
+from proxy.rules.conditions import NONE, Malformed, parse_conditions
 from proxy.rules.fields import CONDITIONS, field_lines, lower, nominated
 from proxy.rules.minting import names_minted
 from proxy.rules.recent import Recent
@@ -144,4 +144,4 @@ def _with_more(shape: Shape, others: list[Line]) -> Shape:
     if not others:
         return shape
     lines = shape.lines + field_lines(others)
-    return Shape(shape.conditions, shape.drops, shape.minted, lines, shape.recognised)
+    return Shape(NONE, shape.drops, False, lines, shape.recognised, shape.sender)

@@ -8,14 +8,16 @@ is taken for the same only where something in it tells its sender from everybody
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
+from itertools import chain
 from operator import itemgetter
 from typing import Final
 
 from proxy.rules.conditions import Conditions, Headers
-from proxy.rules.fields import FRAMING, HOP_BY_HOP, Line, lower
+from proxy.rules.fields import CONDITIONS, FRAMING, HOP_BY_HOP, Line, lower
 
 MOST: Final = 16 << 10
 """Bytes: an answer that takes more is not remembered."""
@@ -57,22 +59,42 @@ def recognisable(conditions: Conditions, headers: Headers) -> bool:
     return sent and conditions.if_none_match is None
 
 
-def head(names: Sequence[str], peer: str, fields: Iterable[Line]) -> Iterator[bytes]:
-    """What two attempts of one write have in common, their content aside; piece by piece, for a hash.
+def sender(peer: str, fields: Iterable[Line]) -> bytes:
+    """What stands for who sends a write: the fields that are no conditions, in a hash.
+
+    All of a client's writes have the same, most often.
 
     Args:
-        names: methods and resource.
         peer: the client's address; that of a proxy counts for nothing where it says for whom it speaks.
         fields: as on the wire. All of them but those of one attempt count: any may be a credential.
     """
-    kept = [(low, value) for name, value in fields if not _passing(low := lower(name))]
-    kept.sort(key=itemgetter(0))  # lines of one name keep their order (RFC 9110 section 5.3)
-    for name in names:
-        yield name.encode("utf-8", "surrogateescape")
-    yield b"" if any(low in _ADDRESSES for low, _ in kept) else peer.encode()
-    for low, value in kept:
-        yield low
-        yield value
+    kept = _kept(fields, conditions=False)
+    parts = [b"" if any(low in _ADDRESSES for low, _ in kept) else peer.encode(), *chain.from_iterable(kept)]
+    return sha256(b"".join([b"%d\0%b" % (len(part), part) for part in parts])).digest()
+
+
+def head(names: Sequence[str], who: bytes, fields: Iterable[Line]) -> list[bytes]:
+    """What two attempts of one write have in common, their content aside; in pieces, for a hash.
+
+    Args:
+        names: methods and resource.
+        who: what `sender` says.
+        fields: as on the wire; their conditions count.
+    """
+    told = [name.encode("utf-8", "surrogateescape") for name in names]
+    return [*told, who, *chain.from_iterable(_kept(fields, conditions=True))]
+
+
+def _kept(fields: Iterable[Line], *, conditions: bool) -> list[Line]:
+    """The fields that count, those of one name in their order (RFC 9110 section 5.3)."""
+    kept = [
+        (low, value)
+        for name, value in fields
+        if ((low := lower(name)) in CONDITIONS) is conditions and not _passing(low)
+    ]
+    if len(kept) > 1:
+        kept.sort(key=itemgetter(0))
+    return kept
 
 
 @lru_cache(maxsize=512)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.body import Body
 from proxy.exchange import Request, Shape
-from proxy.gate.outgoing import Outgoing
+from proxy.gate.outgoing import CHANGING, Outgoing
 from proxy.gate.shapes import Shapes
+from proxy.rules.replay import sender
 
 Fields = list[tuple[str, str]]
 HOST = ("Host", "a.example")
@@ -62,6 +64,16 @@ def test_a_write_has_another_shape_than_a_read() -> None:
     traced = known(some, asked("PUT", [HOST, ("Cookie", "a=b"), MATCH, LENGTH, ("traceparent", "00-1")]))
     assert traced is not None
     assert (traced.recognised, traced.lines) == (True, made.lines + b"traceparent: 00-1\r\n")
+
+
+@pytest.mark.parametrize("changing", CHANGING)
+def test_what_changes_with_each_request_does_not_change_who_sends_it(changing: bytes) -> None:
+    """Else a retry that goes the long way would not be known again."""
+    fields = [HOST, ("Authorization", "Basic eDp5"), ("Cookie", "a=b")]
+    made = shapes().of(asked("PUT", [*fields, MATCH, LENGTH]))
+    assert made is not None
+    request = asked("PUT", [("A", "b"), *fields, (changing.decode(), "1")])
+    assert made.sender == sender(request.peer, request.fields[1:]) != sender(request.peer, request.fields)
 
 
 def test_a_write_is_plain_under_if_match_alone() -> None:
