@@ -21,9 +21,9 @@ from proxy.rules.fields import CONDITIONS, field_lines, lower, nominated
 from proxy.rules.minting import names_minted
 from proxy.rules.recent import Recent
 
-_MOST: Final = 2000
+_MOST: Final = 1000
 _LONGEST: Final = 4096  # bytes; a client can make up any number of longer ones
-_MOST_TAGS: Final = 10_000
+_MOST_TAGS: Final = 5000
 _LONGEST_TAG: Final = 128  # bytes
 _NAMES: Final = frozenset(CHANGING.values())
 _OF_A_WRITE: Final = frozenset({b"if-match", b"content-length", b"x-request-id"})
