@@ -51,7 +51,8 @@ def _here() -> bool:
 class Shape:
     """What a plain GET, PUT or PATCH comes to by its fields alone, whatever its target.
 
-    A connection sends the same fields again and again; what follows from them is found out once.
+    Clients send the same fields again and again; what follows from them is found out once. So a shape may be of
+    other requests too, of any connection, with the same lasting fields (`proxy.gate.shapes`).
 
     Attributes:
         conditions: what they ask for.
@@ -62,8 +63,9 @@ class Shape:
         lines: what the backend is sent, as bytes; but for X-Request-ID, which is each request's own, and of a
             write for If-Match and Content-Length.
         recognised: whether the answer to such a write may be kept for a retry.
-        sender: who sends it, where it may; see `proxy.rules.replay`.
-        probe: what the backend is sent when it is asked for the current version; made when first needed.
+        sender: what stands for who sends it, if so; see `proxy.rules.replay`.
+        probe: what the backend is sent when it is asked for the current version; made when first needed, out
+            of lasting fields alone.
     """
 
     conditions: Conditions

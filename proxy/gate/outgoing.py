@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from proxy.exchange import Request
@@ -54,6 +55,7 @@ CHANGING: Final = {
 the spellings that programs use, with their names in lower case."""
 
 _MOST: Final = 512
+_LONGEST: Final = 4096  # bytes of fields; a client can make up any number of longer ones
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -102,7 +104,8 @@ class Outgoing:
         if known is None:
             dropped = self._dropped(request, drop)
             known = self._addressed(request, request_fields(own, dropped)), dropped
-            self._remembered.keep(key, known)
+            if sum(map(len, chain.from_iterable(own))) <= _LONGEST:
+                self._remembered.keep(key, known)
         made, dropped = known
         if len(own) != len(request.fields):
             others = [line for line in request.fields if line[0] in CHANGING]

@@ -1,7 +1,7 @@
 """The short way of the plainest request: a GET without content, of which nearly all traffic consists.
 
 It does what `proxy.gate.read` does, in the same order and by the same functions, but for what follows from
-the fields alone (`Shape`: found out once for each connection) or from the target alone (`Named`). Whatever
+the fields alone (`Shape`: found out once) or from the target alone (`Named`). Whatever
 turns out to be unusual goes on the long way. docs/performance.md has what it saves; a test sends the same
 requests both ways and compares the answers byte by byte.
 """

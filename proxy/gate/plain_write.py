@@ -119,7 +119,8 @@ async def write_plainly(house: House, named: Named, request: Request, shape: Sha
                 return await refreshed(house, visit, content, holding, reply, before)
             answer, state = told
             kept = None
-            if shape.recognised and named.route.replay > 0 and whole_at_once(reply):
+            keeps = shape.recognised and named.route.replay > 0
+            if keeps and (answer.body is None or whole_at_once(reply)):
                 kept = keepsake(house, _visit(named, request, asked, holding), content, answer)
             if kept is None:
                 holding.end({named.key: state})  # the answer tells nothing that rests on the claim

@@ -185,6 +185,8 @@ def verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> A
 def _tagged(reply: Reply, seen: Representation) -> list[Line]:
     """The response's fields with the tag, and the date, that clients are shown."""
     fields = reply_fields(reply.fields)
+    if seen.alone:
+        fields = replace(replace(fields, b"ETag", None), b"Last-Modified", None)
     if seen.dated and seen.shown.modified is not None:
         fields = replace(fields, b"Last-Modified", format_http_date(seen.shown.modified).encode())
     if seen.shown.minted and seen.shown.etag is not None:
@@ -250,7 +252,7 @@ async def _head_by_get(house: House, visit: Visit, whole: Reply, stamp: Stamp | 
     decided = verdict(house, visit, whole, seen)
     if decided is not None:
         return decided
-    if seen.body is None and not seen.shown.minted:
+    if seen.body is None and not seen.shown.minted and not seen.alone:
         return bare
     length = announced_length(whole) if seen.body is None else len(seen.body)
     return Answer(whole.status, whole.reason, _tagged(whole, seen), None, length)

@@ -49,6 +49,7 @@ class Representation:
         body: the whole content where it was read, else None: it streams on from the reply.
         settled: whether the version may be recorded: it has validators and a variant that can be told.
         dated: whether the date is out of the content, so that the response's own field says something else.
+        alone: whether clients are shown no validators but these, whatever the backend says.
         also: the same under the tag that was minted for it while the backend had no strong one.
     """
 
@@ -57,6 +58,7 @@ class Representation:
     body: bytes | None
     settled: bool
     dated: bool = False
+    alone: bool = False
     also: tuple[Version, ...] = ()
 
 
@@ -93,8 +95,9 @@ def seen_at_once(reply: Reply, house: House, seen_by: Visit) -> Representation |
 
 async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation:
     if (source := seen_by.route.version) is not None:
-        seen = await _by_source(source, reply, house, seen_by, asked, _coding(reply))
-        seen.dated = source.modified is not None
+        found = _by_content_alone if source.content else _by_source
+        seen = await found(source, reply, house, seen_by, asked, _coding(reply))
+        seen.dated, seen.alone = source.modified is not None, source.content
         return seen
     own = own_tag(reply.headers)
     if (told := _by_own_tag(own, reply, house, seen_by, asked)) is not None:
@@ -200,6 +203,26 @@ async def _by_source(
         return _named(version, version, body, reply, seen_by, asked, coding)
     version = Version(minted, modified, minted=True, weak=weak)
     shown = Version(with_coding(minted, coding), modified, minted=True, weak=weak)
+    return _named(version, shown, body, reply, seen_by, asked, "")
+
+
+async def _by_content_alone(
+    source: VersionSource, reply: Reply, house: House, seen_by: Visit, asked: Headers, coding: str
+) -> Representation:
+    """The version as just the content tells it; none where that is not looked into.
+
+    The backend's tag and date may be those of another state: they never count (docs/decisions/0024).
+    """
+    if house.minter is None and names_minted(seen_by.conditions):
+        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
+    body = await _content(reply, house, seen_by)
+    if body is None or house.minter is None:
+        return _named(Version(None), Version(None), body, reply, seen_by, asked, coding)
+    told = Told() if source.modified is None else told_by_content(source, reply, body, coding)
+    house.complaints.of(seen_by.route.match, told.lacks, house.journal.unfit)
+    minted = house.minter.mint(seen_by.key, body, coding)
+    version = Version(minted, told.modified, minted=True)
+    shown = Version(with_coding(minted, coding), told.modified, minted=True)
     return _named(version, shown, body, reply, seen_by, asked, "")
 
 

@@ -7,6 +7,7 @@ several clients in turn. What follows from the fields that stay is found out onc
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 from multidict import CIMultiDictProxy, istr
@@ -57,8 +58,7 @@ class Shapes:
 
         Args:
             method: GET without content, or PUT or PATCH with it.
-            fields, headers: as in `Request`.
-            peer: the client's address.
+            fields, headers, peer, scheme: as in `Request`.
         """
         own = tuple([line for line in fields if line[0] not in CHANGING])
         key = (method in WRITES, own, peer, scheme)
@@ -77,16 +77,19 @@ class Shapes:
     def of(self, request: Request) -> Shape | None:
         """The same of any such request; None where it is not plain."""
         own = tuple([line for line in request.fields if line[0] not in CHANGING])
+        writes = request.method in WRITES
+        key = (writes, own, request.peer, request.scheme)
+        if (shape := self._known.recall(key)) is not None:  # it is not plain for what changes
+            return self._completed(shape, request.method, request.fields, request.headers)
         names = [lower(name) for name, _ in own]
         # In another spelling they would be taken for lasting ones.
         if not _NAMES.isdisjoint(names) or not _NAMES.isdisjoint(nominated(own)):
             return None
-        writes = request.method in WRITES
         shape = (write_shape if writes else read_shape)(request, own, names, self._outgoing)
         if shape is None:
             return None
-        if len(shape.lines) <= _LONGEST:
-            self._known.keep((writes, own, request.peer, request.scheme), shape)
+        if sum(map(len, chain.from_iterable(own))) <= _LONGEST:
+            self._known.keep(key, shape)
         return self._completed(shape, request.method, request.fields, request.headers)
 
     def _completed(

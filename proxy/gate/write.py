@@ -107,7 +107,8 @@ async def told_early(
     try:
         checked = await checking
     except UpstreamBroken:
-        # Backends that write in place break off what is read meanwhile. Under the claim nobody writes.
+        # Backends that write in place break off what is read meanwhile. Under the claim no other write that
+        # holds one is under way.
         return None
     if not isinstance(checked, Refused):
         return None if isinstance(checked, Passed) else checked

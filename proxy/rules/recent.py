@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
 from typing import Final, TypeVar
 
 K = TypeVar("K")
@@ -32,7 +30,7 @@ class Recent(dict[K, V]):
         super().__init__()
         self._most = most
         self._old: dict[K, V] = {}
-        self._fading: Iterator[K] = iter(())  # what will be forgotten next
+        self._fading: list[K] = []  # what will be forgotten; next what came first, which is last here
 
     def __missing__(self, key: K) -> V:
         value = self._old.get(key)
@@ -62,10 +60,10 @@ class Recent(dict[K, V]):
             young = len(self)
             if young >= self._most:
                 self._old = self.copy()
-                self._fading = iter(tuple(self._old))
+                self._fading = [*reversed(self._old)]
                 self.clear()
             elif 2 * young >= self._most and self._old:
                 # Little by little: to free all of them at once would take tens of milliseconds.
-                for fading in islice(self._fading, 2):
-                    del self._old[fading]
+                for _ in range(min(2, len(self._fading))):
+                    del self._old[self._fading.pop()]
         self[key] = value

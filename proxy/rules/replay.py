@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from itertools import chain
 from operator import itemgetter
@@ -97,7 +96,6 @@ def _kept(fields: Iterable[Line], *, conditions: bool) -> list[Line]:
     return kept
 
 
-@lru_cache(maxsize=512)
 def _passing(low: bytes) -> bool:
     return low in _OF_ONE_ATTEMPT or low.startswith(_OF_ONE_ATTEMPT_TOO)
 

@@ -54,7 +54,10 @@ class TracedGate(Gate):
     begin: Callable[[Request], Story]
 
     def shape_of(self, request: Request) -> None:
-        """None: the short way sends fields that were made beforehand, and each request has its own trace."""
+        """None: the short way sends fields that were made beforehand, and each request has its own trace.
+
+        So none is ever known to `known_shape`.
+        """
 
     async def answer(self, request: Request) -> Answer:
         """As the gate's; the request's span lasts until its response has ended."""

@@ -100,32 +100,89 @@ async def test_text_on_which_the_expression_takes_too_long_counts_whole(
     assert (await client.request("GET", "/page", ("If-None-Match", str(tag)))).status == 304
 
 
+class InPlace:
+    """A backend that writes in place: a read that meets a write is old, with the new validators."""
+
+    def __init__(self, legacy: Legacy, *fields: tuple[str, str]) -> None:
+        self.fields = fields
+        self.body, self.number = b"a", 1
+        self.torn: bytes | None = None
+        legacy.on("GET", "/a", self.show)
+        legacy.on("HEAD", "/a", self.show)
+        legacy.on("PUT", "/a", self.store)
+
+    @property
+    def tag(self) -> str:
+        return f'"{self.number}"'
+
+    @property
+    def date(self) -> str:
+        return f"Sun, 06 Nov 1994 08:49:{self.number:02} GMT"
+
+    async def show(self, exchange: Exchange) -> None:
+        body, self.torn = self.body if self.torn is None else self.torn, None
+        validators = ("ETag", self.tag), ("Last-Modified", self.date)
+        await exchange.answer(200, *validators, *self.fields, body=body)
+
+    async def store(self, exchange: Exchange) -> None:
+        self.number, self.body = self.number + 1, await exchange.content()
+        await exchange.answer(204, ("ETag", self.tag), ("Last-Modified", self.date))
+
+
 @pytest.mark.parametrize(("version", "answered"), [({}, 204), ({"content": True}, 412)])
-async def test_a_read_with_the_next_version_s_tag(
+async def test_a_read_that_meets_a_write_has_the_next_version_s_tag(
     legacy: Legacy, start_proxy: StartProxy, connect: Connect, version: dict[str, Any], answered: int
 ) -> None:
-    """Some servers write in place: what is read meanwhile may be old, with the tag of what comes."""
-    held = {"tag": '"1"', "body": b"a", "torn": b""}
-
-    async def show(exchange: Exchange) -> None:
-        body, held["torn"] = held["torn"] or held["body"], b""
-        await exchange.answer(200, ("ETag", str(held["tag"])), body=body)
-
-    async def store(exchange: Exchange) -> None:
-        held.update(tag=f'"{len(held["body"]) + 1}"', body=await exchange.content())
-        await exchange.answer(204, ("ETag", str(held["tag"])))
-
-    legacy.on("GET", "/a", show)
-    legacy.on("PUT", "/a", store)
+    backend = InPlace(legacy)
     _, client = await one(start_proxy, connect, **version)
     assert (await client.request("PUT", "/a", body=b"ab")).status == 204
-    held["torn"] = b"a"
+    backend.torn = b"a"
     torn = await client.request("GET", "/a")
     mine = torn.body + b"c"
     assert (await client.request("PUT", "/a", ("If-Match", str(torn["ETag"])), body=mine)).status == answered
     whole = await client.request("GET", "/a")
     written = await client.request("PUT", "/a", ("If-Match", str(whole["ETag"])), body=whole.body + b"d")
     assert (written.status, legacy.last("PUT")["If-Match"]) == (204, whole["ETag"] if not version else None)
+
+
+@pytest.mark.parametrize(
+    ("torn", "fields", "tagged"),
+    [
+        (b"a", (), True),
+        (b"", (), True),
+        (b"a" * 200, (), False),  # more than is hashed
+        (b"a", (("X-Accel-Buffering", "no"),), False),  # it may trickle on for ever
+        (b"a", (("Content-Type", "text/event-stream"),), False),
+        (b"a", (("Content-Encoding", "unheard-of"),), True),
+    ],
+)
+async def test_where_the_content_alone_counts_the_backends_validators_never_do(
+    legacy: Legacy,
+    start_proxy: StartProxy,
+    connect: Connect,
+    torn: bytes,
+    fields: tuple[tuple[str, str], ...],
+    tagged: bool,
+) -> None:
+    backend = InPlace(legacy, *fields)
+    proxy = await start_proxy(
+        defaults={"version": {"content": True}, "hash_limit": 100, "require": ["PUT"]},
+    )
+    client = connect(proxy)
+    backend.body, backend.number = b"b" * max(len(torn), 1), 2
+    for method in ("GET", "HEAD"):
+        backend.torn = torn
+        read = await client.request(method, "/a")
+        assert (read["ETag"] is not None, read["Last-Modified"]) == (tagged, None)
+        assert read["ETag"] != backend.tag
+        # A HEAD is answered by a GET, which does not meet the write any more.
+        shown = read["ETag"] if method == "GET" else None
+        for tag in (backend.tag, shown or backend.tag):
+            assert (await client.request("PUT", "/a", ("If-Match", tag), body=b"new")).status == 412
+    dated = await client.request("PUT", "/a", ("If-Unmodified-Since", backend.date), body=b"new")
+    assert dated.status == 428  # there is no date, so that the condition says nothing (section 13.1.4)
+    assert not legacy.seen("PUT")
+    assert proxy.count("precondition_unfit_content_total") == 0
 
 
 @pytest.mark.parametrize(

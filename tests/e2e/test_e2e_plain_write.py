@@ -83,6 +83,11 @@ REPLIES = {
         tagged(2),
     ),
     "more than is hashed": Says(tagged(1), said("200 OK", 'ETag: "v2"\r\n', b"x" * 3000), tagged(2)),
+    "events without content": Says(
+        tagged(1),
+        b'HTTP/1.1 204 No Content\r\nETag: "v2"\r\nContent-Type: text/event-stream\r\n\r\n',
+        tagged(2),
+    ),
     "events": Says(tagged(1), said("200 OK", 'ETag: "v2"\r\nContent-Type: text/event-stream\r\n'), tagged(2)),
     "fields of the hop": Says(
         tagged(1), said("200 OK", 'ETag: "v2"\r\nConnection: X-Hop\r\nX-Hop: 1\r\n'), tagged(2)

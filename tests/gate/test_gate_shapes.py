@@ -40,6 +40,16 @@ def test_lasting_fields_are_looked_at_once() -> None:
         assert known(some, asked("GET", other)) is None
 
 
+def test_what_is_not_plain_for_what_changes_has_its_lasting_fields_looked_at_once() -> None:
+    some, plain = shapes(), asked("PUT", [HOST, MATCH, LENGTH])
+    creates = asked("PUT", [HOST, LENGTH, ("If-None-Match", "*")])
+    assert known(some, creates) is some.of(creates) is None
+    made = known(some, plain)
+    assert made is not None
+    assert known(some, creates) is some.of(creates) is None
+    assert some.of(plain) is made
+
+
 def test_another_client_has_another_shape() -> None:
     some, lines = shapes(), set()
     for peer, scheme in (("192.0.2.1", "http"), ("192.0.2.2", "http"), ("192.0.2.1", "https")):
@@ -97,9 +107,11 @@ def test_a_write_is_plain_under_if_match_alone() -> None:
 
 def test_nobody_fills_the_memory_with_long_fields() -> None:
     some = shapes()
-    long = asked("GET", [HOST, ("Cookie", "x" * 5000)])
-    assert some.of(long) is not None
-    assert known(some, long) is None
+    forwarded_by_nobody = [(f"X-Forwarded-{number}", "x" * 100) for number in range(60)]
+    for more in ([("Cookie", "x" * 5000)], forwarded_by_nobody):
+        long = asked("GET", [HOST, *more])
+        assert some.of(long) is not None
+        assert known(some, long) is None
     for number in range(5000):
         some.of(asked("GET", [HOST, ("Cookie", f"{number}")]))
     kept = [known(some, asked("GET", [HOST, ("Cookie", f"{number}")])) for number in range(5000)]
