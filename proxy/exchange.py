@@ -51,8 +51,8 @@ def _here() -> bool:
 class Shape:
     """What a plain GET, PUT or PATCH comes to by its fields alone, whatever its target.
 
-    Clients send the same fields again and again; what follows from them is found out once. So a shape may be of
-    other requests too, of any connection, with the same lasting fields (`proxy.gate.shapes`).
+    Clients send the same fields again and again; what follows from them is found out once. So a shape may
+    be of other requests too, of any connection, with the same lasting fields (`proxy.gate.shapes`).
 
     Attributes:
         conditions: what they ask for.

@@ -268,3 +268,29 @@ async def test_what_was_shown_last_is_not_shown_again_where_it_changed(
         assert [tags.index(tag) for tag in tags[:11]] == [0, 0, 2, 0, 0, 0, 2, 7, 7, 7, 0]
         assert set(tags[:11]) & set(tags[11:]) == {'"v1"'}
     assert seen[0] == seen[1]
+
+
+async def test_nobody_gets_the_fields_of_another_client(start_proxy: StartProxy, connect: Connect) -> None:
+    """What follows from fields is remembered for all connections: of these fields, and of no others."""
+    side = Side(reply=REPLIES["its own tag"])
+    backend = await Backend(side.play).start()
+    proxy = await start_proxy(backend.url)
+    watched(proxy, side, short=True)
+    clients = [connect(proxy) for _ in range(3)]
+    sent = []
+    for number in range(12):
+        who, traced = f"Basic {number % 4}", f"00-{number}"
+        fields = [("Authorization", who), ("Cookie", f"a={number % 2}"), ("traceparent", traced)]
+        if number % 5 == 0:
+            fields = fields[:2]
+        if number % 3 == 0:
+            fields.append(("If-None-Match", f'"{number}"'))
+        answer = await clients[number % 3].request("GET", "/a", *fields)
+        assert answer.status == 200
+        sent.append({f"{name}: {value}".encode() for name, value in fields})
+    assert side.again >= 8
+    private = (b"Authorization", b"Cookie", b"traceparent", b"If-None-Match")
+    got = [[line for line in head.split(b"\r\n") if line.startswith(private)] for head in side.heads]
+    assert [set(lines) for lines in got] == sent
+    assert [len(lines) for lines in got] == [len(fields) for fields in sent]
+    await backend.stop()
