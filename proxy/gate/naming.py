@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from proxy.exchange import Request
+from proxy.exchange import Line, Request
 from proxy.gate.representation import Representation
 from proxy.gate.visit import Visit
 from proxy.rules.conditions import Conditions
@@ -45,8 +45,9 @@ class Named:
         plain: whether a GET may take the short way: see `proxy.gate.plain`.
         writes: whether a PUT or PATCH may: see `proxy.gate.plain_write`.
         shown: what the backend showed last, by its fields ETag and Last-Modified as they were sent.
-        minted: the version of the last content that had none; by who minted its tag, the content's SHA-256,
-            and Last-Modified as it was sent.
+        minted: the version of the last content that had none, and the field that tells it; by who minted its
+            tag, the content's SHA-256, and Last-Modified as it was sent.
+        unmodified: which condition had a 304 come of which conditions and version, the last time.
     """
 
     route: Route
@@ -58,7 +59,8 @@ class Named:
     plain: bool = False
     writes: bool = False
     shown: tuple[str, str | None, Representation] | None = None
-    minted: tuple[tuple[Minter, bytes, str | None], Version] | None = None
+    minted: tuple[tuple[Minter, bytes, str | None], Version, Line] | None = None
+    unmodified: tuple[Conditions, Version, str] | None = None
 
     def visit(self, request: Request, method: str, conditions: Conditions) -> Visit:
         """A request for it."""

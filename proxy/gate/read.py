@@ -7,7 +7,7 @@ from functools import partial
 from typing import assert_never
 
 from proxy.body import Spool
-from proxy.exchange import Answer
+from proxy.exchange import Answer, Request
 from proxy.gate.refuse import note, refused
 from proxy.gate.representation import (
     GONE,
@@ -165,11 +165,7 @@ def verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> A
                 house.journal.ignored(visit.route.match, decision.ignored)
             return None
         case NotModified():
-            reply.close()
-            trace = visit.request.trace
-            trace.outcome, trace.condition = "not_modified", decision.condition
-            fields = not_modified_fields(_tagged(reply, seen))
-            return Answer(304, "Not Modified", fields, None)
+            return not_modified(visit.request, reply, seen, decision.condition)
         case Refuse():
             if visit.reporting:
                 note(visit, decision, "reported")
@@ -182,9 +178,19 @@ def verdict(house: House, visit: Visit, reply: Reply, seen: Representation) -> A
             assert_never(decision)
 
 
+def not_modified(request: Request, reply: Reply, seen: Representation, condition: str) -> Answer:
+    """304 (RFC 9110 section 15.4.5), by the condition of that name."""
+    reply.close()
+    request.trace.outcome, request.trace.condition = "not_modified", condition
+    return Answer(304, "Not Modified", not_modified_fields(_tagged(reply, seen)), None)
+
+
 def _tagged(reply: Reply, seen: Representation) -> list[Line]:
     """The response's fields with the tag, and the date, that clients are shown."""
     fields = reply_fields(reply.fields)
+    if seen.line is not None:
+        fields.append(seen.line)
+        return fields
     if seen.alone:
         fields = replace(replace(fields, b"ETag", None), b"Last-Modified", None)
     if seen.dated and seen.shown.modified is not None:

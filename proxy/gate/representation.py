@@ -14,6 +14,7 @@ from proxy.rules.conditions import NONE, READS
 from proxy.rules.content import Told, VersionSource
 from proxy.rules.dates import parse_http_date
 from proxy.rules.etags import EntityTag
+from proxy.rules.fields import Line
 from proxy.rules.minting import Minter, names_minted, with_coding
 from proxy.rules.variants import variant_of
 from proxy.rules.versions import Version
@@ -50,6 +51,7 @@ class Representation:
         settled: whether the version may be recorded: it has validators and a variant that can be told.
         dated: whether the date is out of the content, so that the response's own field says something else.
         alone: whether clients are shown no validators but these, whatever the backend says.
+        line: the ETag field, where that is all that the response lacks.
         also: the same under the tag that was minted for it while the backend had no strong one.
     """
 
@@ -59,6 +61,7 @@ class Representation:
     settled: bool
     dated: bool = False
     alone: bool = False
+    line: Line | None = None
     also: tuple[Version, ...] = ()
 
 

@@ -294,3 +294,33 @@ async def test_nobody_gets_the_fields_of_another_client(start_proxy: StartProxy,
     assert [set(lines) for lines in got] == sent
     assert [len(lines) for lines in got] == [len(fields) for fields in sent]
     await backend.stop()
+
+
+async def test_a_304_comes_of_what_is_shown_now(start_proxy: StartProxy, connect: Connect) -> None:
+    """The decision is remembered, for the same conditions and the same version alone."""
+    seen = []
+    for short in (True, False):
+        side = Side()
+        backend = await Backend(side.play).start()
+        proxy = await start_proxy(backend.url, tag_secret="s" * 32)
+        watched(proxy, side, short=short)
+        clients, answers = [connect(proxy), connect(proxy)], []
+        side.reply = IN_TURN[0]
+        minted = (await clients[0].request("GET", "/a"))["ETag"]
+        asked: list[list[tuple[str, str]]] = [
+            [("If-None-Match", str(minted))],
+            [("If-None-Match", '"v1"')],
+            [("If-None-Match", '"v2", "v1"')],
+            [("If-Modified-Since", MODIFIED[15:-2])],
+            [("If-None-Match", "*"), ("If-Modified-Since", MODIFIED[15:-2])],
+            [("If-Match", '"v1"')],
+        ]
+        for fields in [*asked, *asked]:
+            for side.reply in [*IN_TURN, *IN_TURN]:
+                for client in (*clients, clients[0]):
+                    answer = await client.request("GET", "/a", ("X-Request-ID", "same"), *fields)
+                    answers.append(answer)
+        seen.append((plainly(answers, backend.port), side.traces))
+        await backend.stop()
+        assert {answer.status for answer in answers} == {200, 304, 412}
+    assert seen[0] == seen[1]
