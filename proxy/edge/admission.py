@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import chain
 from random import getrandbits
 
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
@@ -12,7 +11,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from proxy.rules.fields import Line, lower
+from proxy.rules.fields import Line, lower, size
 from proxy.rules.methods import OVERRIDES
 
 Refused = tuple[int, str]
@@ -69,7 +68,7 @@ def objection(message: RawRequestMessage, payload: StreamReader, limits: Limits)
     # The parser takes 2^64-1 for "no content".
     if length is not None and (len(length) > 18 or (payload is EMPTY_PAYLOAD and length.strip("0"))):
         return 400, "the Content-Length is no size that content can have"
-    if too_long(message, limits):
+    if size(message.raw_headers) > limits.field:
         return 431, f"the header section is longer than {limits.field} bytes"
     host = headers.get(_HOST_FIELD, "")
     if host and not _HOST.fullmatch(host):
@@ -102,12 +101,6 @@ def _of_coding(message: RawRequestMessage) -> Refused | None:
     if message.headers[_CODING].lower() != "chunked":
         return 400, "the only Transfer-Encoding that is understood here is chunked"
     return None
-
-
-def too_long(message: RawRequestMessage, limits: Limits) -> bool:
-    """Whether the header section is longer than is accepted."""
-    lines = message.raw_headers
-    return sum(map(len, chain.from_iterable(lines))) + 4 * len(lines) > limits.field
 
 
 def addressed(message: RawRequestMessage) -> tuple[tuple[Line, ...], CIMultiDictProxy[str]]:

@@ -24,7 +24,6 @@ from proxy.edge.admission import (
     addressed,
     objection,
     request_id,
-    too_long,
     unfit_target,
     unreadable,
     websocket,
@@ -37,6 +36,7 @@ from proxy.gate import Gate
 from proxy.gate.plain_write import WRITES
 from proxy.gate.refuse import answer_with
 from proxy.log import about
+from proxy.rules.fields import size
 from proxy.rules.refusals import internal, rejected
 from proxy.upstream import Fields
 
@@ -212,17 +212,10 @@ class Connection(ClientLine):
 
     def _known_shape(self, message: RawRequestMessage, payload: StreamReader) -> Shape | None:
         """What a plain request comes to whose lasting fields came before, here or on another connection."""
-        headers = message.headers
-        if payload is EMPTY_PAYLOAD:
-            if message.method != "GET":
-                return None
-        elif message.method not in WRITES or _LENGTH not in headers or len(headers[_LENGTH]) > 18:
+        if not _may_be_plain(message, payload) or size(message.raw_headers) > self._limits.field:
             return None
-        if (
-            message.version != HttpVersion11
-            or not message.path.startswith("/")
-            or too_long(message, self._limits)
-        ):
+        headers = message.headers
+        if payload is not EMPTY_PAYLOAD and (_LENGTH not in headers or len(headers[_LENGTH]) > 18):
             return None
         shape = self._gate.known_shape(message.method, message.raw_headers, headers, self._peer, self._scheme)
         if shape is not None and payload is EMPTY_PAYLOAD:

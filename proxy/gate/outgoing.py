@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import Final
 
 from proxy.exchange import Request
@@ -18,6 +17,7 @@ from proxy.rules.fields import (
     nominated,
     replace,
     request_fields,
+    size,
     without_content,
 )
 from proxy.rules.recent import Recent
@@ -104,7 +104,7 @@ class Outgoing:
         if known is None:
             dropped = self._dropped(request, drop)
             known = self._addressed(request, request_fields(own, dropped)), dropped
-            if sum(map(len, chain.from_iterable(own))) <= _LONGEST:
+            if size(own) <= _LONGEST:
                 self._remembered.keep(key, known)
         made, dropped = known
         if len(own) != len(request.fields):

@@ -98,6 +98,7 @@ def seen_at_once(reply: Reply, house: House, seen_by: Visit) -> Representation |
 
 async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers) -> Representation:
     if (source := seen_by.route.version) is not None:
+        _demand_key(house, seen_by)
         found = _by_content_alone if source.content else _by_source
         seen = await found(source, reply, house, seen_by, asked, _coding(reply))
         seen.dated, seen.alone = source.modified is not None, source.content
@@ -107,13 +108,18 @@ async def _looked_at(reply: Reply, house: House, seen_by: Visit, asked: Headers)
         if seen_by.conditions is not NONE and names_minted(seen_by.conditions):
             await _mint_besides(told, reply, house, seen_by, _coding(reply))
         return told
-    if house.minter is None and names_minted(seen_by.conditions):
-        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
+    _demand_key(house, seen_by)
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
         version = Version(None, modified_in(reply, house), weak=own)
         return _named(version, version, body, reply, seen_by, asked, _coding(reply))
     return _minted(house.minter, body, own, reply, house, seen_by, asked)
+
+
+def _demand_key(house: House, seen_by: Visit) -> None:
+    """Nobody can say without the key whether a tag of ours is current."""
+    if house.minter is None and names_minted(seen_by.conditions):
+        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
 
 
 def _by_own_tag(
@@ -184,8 +190,6 @@ async def _by_source(
     source: VersionSource, reply: Reply, house: House, seen_by: Visit, asked: Headers, coding: str
 ) -> Representation:
     """The version as the route's `version` finds it; the backend's own tag counts where that has none."""
-    if house.minter is None and names_minted(seen_by.conditions):
-        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body: bytes | None = None
     told = told_by_fields(source, reply)
     if told is None:
@@ -216,8 +220,6 @@ async def _by_content_alone(
 
     The backend's tag and date may be those of another state: they never count (docs/decisions/0024).
     """
-    if house.minter is None and names_minted(seen_by.conditions):
-        raise StoreUnavailable("the key of the tags that the proxy makes is not known yet")
     body = await _content(reply, house, seen_by)
     if body is None or house.minter is None:
         return _named(Version(None), Version(None), body, reply, seen_by, asked, coding)

@@ -7,7 +7,6 @@ several clients in turn. What follows from the fields that stay is found out onc
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Final
 
 from multidict import CIMultiDictProxy, istr
@@ -18,7 +17,7 @@ from proxy.gate.plain import read_shape
 from proxy.gate.plain_write import WRITES, write_shape
 from proxy.gate.read import withheld
 from proxy.rules.conditions import NONE, Malformed, parse_conditions
-from proxy.rules.fields import CONDITIONS, field_lines, lower, nominated
+from proxy.rules.fields import CONDITIONS, field_lines, lower, nominated, size
 from proxy.rules.minting import names_minted
 from proxy.rules.recent import Recent
 
@@ -88,7 +87,7 @@ class Shapes:
         shape = (write_shape if writes else read_shape)(request, own, names, self._outgoing)
         if shape is None:
             return None
-        if sum(map(len, chain.from_iterable(own))) <= _LONGEST:
+        if size(own) <= _LONGEST:
             self._known.keep(key, shape)
         return self._completed(shape, request.method, request.fields, request.headers)
 
@@ -134,8 +133,11 @@ class Shapes:
             return None
         drops = withheld(conditions)
         lines = field_lines([line for line in asked if CHANGING[line[0]] not in drops])
-        shape = Shape(conditions, drops, names_minted(conditions), lines)
-        shape.condition, shape.decides = conditions.first, conditions.decides
+        shape = Shape(
+            *(conditions, drops, names_minted(conditions), lines),
+            condition=conditions.first,
+            decides=conditions.decides,
+        )
         # A date is read by the present year (RFC 9110 section 5.6.7): only tags are remembered.
         if len(asked) == 1 and CHANGING[asked[0][0]] == b"if-none-match" and len(asked[0][1]) <= _LONGEST_TAG:
             self._asked.keep(asked, shape)

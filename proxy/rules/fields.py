@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 Line = tuple[bytes, bytes]
 
@@ -53,6 +54,11 @@ def lower(name: bytes) -> bytes:
         if len(_lower) < 4096 and len(name) <= 64:  # a client can make up as many as it likes
             _lower[name] = known
     return known
+
+
+def size(fields: Sequence[Line]) -> int:
+    """Bytes of a header section, its last blank line aside (RFC 9112 section 5)."""
+    return sum(map(len, chain.from_iterable(fields))) + 4 * len(fields)
 
 
 def nominated(fields: Iterable[Line]) -> frozenset[bytes]:

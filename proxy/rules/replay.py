@@ -17,6 +17,7 @@ from typing import Final
 
 from proxy.rules.conditions import Conditions, Headers
 from proxy.rules.fields import CONDITIONS, FRAMING, HOP_BY_HOP, Line, lower
+from proxy.rules.minting import joined
 
 MOST: Final = 16 << 10
 """Bytes: an answer that takes more is not remembered."""
@@ -69,7 +70,7 @@ def sender(peer: str, fields: Iterable[Line]) -> bytes:
     """
     kept = _kept(fields, conditions=False)
     parts = [b"" if any(low in _ADDRESSES for low, _ in kept) else peer.encode(), *chain.from_iterable(kept)]
-    return sha256(b"".join([b"%d\0%b" % (len(part), part) for part in parts])).digest()
+    return sha256(joined(parts)).digest()
 
 
 def head(names: Sequence[str], who: bytes, fields: Iterable[Line]) -> list[bytes]:
