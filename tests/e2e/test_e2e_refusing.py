@@ -327,3 +327,18 @@ async def test_one_resource_has_one_name(legacy: Legacy, proxy: Inside, connect:
     held.go.set()
     assert [(await first.answer()).status, (await second.answer()).status] == [204, 412]
     assert [one.target for one in legacy.seen("PUT")] == ["/a/b"]
+
+
+@pytest.mark.parametrize("version", [None, {"content": True}, {"from": "/rev"}])
+async def test_a_tag_of_ours_is_not_judged_without_the_key(
+    legacy: Legacy, start_proxy: StartProxy, connect: Connect, version: object
+) -> None:
+    """It comes from Redis where it is not configured: until then nobody can tell, and nothing is written."""
+    legacy.put("/a", '{"rev": 1}')
+    proxy = await start_proxy(defaults={"version": version})
+    client = connect(proxy)
+    tag = (await client.request("GET", "/a"))["ETag"]
+    proxy.app._gate.house.minter = None
+    proxy.app._gate.house.suspicion.raise_for_all()
+    assert (await client.request("PUT", "/a", ("If-Match", str(tag)), body=b"{}")).status == 503
+    assert not legacy.seen("PUT")
